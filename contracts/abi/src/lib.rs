@@ -1,0 +1,450 @@
+//! The interface of every contract, once: the contracts, the Rust clients and the JSON ABI come
+//! from these declarations.
+//!
+//! Amounts are in the smallest unit of their token, times are Unix seconds, durations are seconds.
+//! Assets, evidence and outputs are named by SHA-256 digests; offers, policies, orders, verdicts
+//! and receipts by keccak-256 hashes.
+//!
+//! With feature `rpc` the interfaces carry alloy bindings; contracts build without it.
+
+#![no_std]
+#![allow(missing_docs, reason = "the documentation stands in the interfaces")]
+
+extern crate alloc;
+
+/// Declares interfaces, with client bindings where feature `rpc` asks for them (`sol!` itself does
+/// not see `cfg_attr`).
+macro_rules! interfaces {
+    ($($tokens:tt)*) => {
+        #[cfg(feature = "rpc")]
+        alloy::sol! { #![sol(alloy_sol_types = alloy::sol_types, rpc, abi, all_derives)] $($tokens)* }
+        #[cfg(not(feature = "rpc"))]
+        alloy_sol_types::sol! { $($tokens)* }
+    };
+}
+
+interfaces! {
+    /// What somebody sells. Its hash, `keccak256(abi.encode(offer))`, is the offer's id: price and
+    /// policy cannot change under an id.
+    struct Offer {
+        /// Who is bound by the offer, and paid.
+        address owner;
+        /// 1 dataset, 2 model, 3 workload, 4 compute.
+        uint8 kind;
+        /// Asset digest. For compute: zero.
+        bytes32 digest;
+        /// SHA-256 of the description published with the offer.
+        bytes32 metadata;
+        /// ERC-20 in which the price is counted.
+        address token;
+        /// Per use; for compute, per second of attested time.
+        uint256 price;
+        /// The usage policy the asset is offered under.
+        bytes32 policy;
+        /// Uses for sale.
+        uint64 volume;
+        /// Orders are accepted until then.
+        uint64 openUntil;
+        /// Compute only: the devices may serve several orders at a time.
+        bool shared;
+        /// Distinguishes offers that are otherwise equal.
+        bytes32 salt;
+    }
+
+    /// The constraints under which an asset may be used. Its hash, `keccak256(abi.encode(policy))`,
+    /// is the policy's id. Each clause is a requirement, or an explicit "any": bit `i` of `any` is
+    /// set for clause `i` of the table in `vouch-protocol`, and then the clause's fields are zero or
+    /// empty. Any other mixture is refused.
+    struct Policy {
+        uint32 any;
+        /// Bit 0 SEV-SNP, bit 1 TDX.
+        uint8 cpuKinds;
+        /// Smallest reported TCB, byte by byte, in the layout of the chip's generation.
+        bytes8 minSnpTcb;
+        /// TCB statuses that are good enough, by their bit.
+        uint16 tdxStatuses;
+        /// Bit 0 Hopper, bit 1 Blackwell.
+        uint8 gpuArchitectures;
+        uint8 minGpus;
+        /// Bit 0 single GPU, bit 1 multi-GPU, bit 2 protected PCIe.
+        uint8 gpuModes;
+        uint32 revocationMaxAge;
+        uint32 evidenceMaxAge;
+        /// Allowed workload digests, listed or as the root of a Merkle tree; one of the two.
+        bytes32[] workloads;
+        bytes32 workloadRoot;
+        address[] buyers;
+        address[] providers;
+        /// Bit 0 train, bit 1 fine-tune, bit 2 infer, bit 3 evaluate.
+        uint8 purposes;
+        uint64 maxUses;
+        uint64 maxUsesPerBuyer;
+        uint64 notBefore;
+        uint64 notAfter;
+        uint32 maxDuration;
+        uint64 outputBytes;
+        uint64 outputRows;
+    }
+
+    /// What a dataset must measure to be worth paying for. Zero asks for nothing.
+    struct Requirements {
+        uint64 minRecords;
+        uint64 minBytes;
+        /// SHA-256 of the schema.
+        bytes32 schema;
+        /// Share of well-formed records, in millionths.
+        uint32 minQuality;
+    }
+
+    struct Deadlines {
+        uint64 accept;
+        uint64 start;
+        uint64 finish;
+        /// Not before `finish` plus the challenge window.
+        uint64 settle;
+    }
+
+    /// One offer used by an order.
+    struct Leg {
+        bytes32 offer;
+        bytes32 policy;
+        uint8 kind;
+        /// Asset digest, copied from the offer.
+        bytes32 digest;
+        address payee;
+        /// Locked for this leg: the price, or for compute `rate` times `Terms.maxDuration`.
+        uint256 amount;
+        /// Compute: price per second. Otherwise zero.
+        uint256 rate;
+        /// Clauses of the policy (and, for datasets, the requirements) that the payment depends on.
+        uint32 clauses;
+    }
+
+    /// An order as it was placed. Its hash together with chain and escrow is the order's id, so the
+    /// contract keeps the hash and callers bring the terms.
+    struct Terms {
+        address buyer;
+        /// Owner of the compute offer.
+        address provider;
+        address token;
+        Leg[] legs;
+        Requirements requirements;
+        /// X25519 key to which the result is sealed.
+        bytes32 resultKey;
+        /// One bit of the purposes of a policy.
+        uint8 purpose;
+        uint32 maxDuration;
+        Deadlines deadlines;
+        uint64 challengeWindow;
+        /// Locked by the provider on accepting, in `token`.
+        uint256 bond;
+        /// Shared by the operators who sign the verdict that ends the order.
+        uint256 oracleFee;
+        /// Whether the compute offer lets its devices serve several orders.
+        bool shared;
+        bytes32 salt;
+    }
+
+    struct LegRequest {
+        Offer offer;
+        Policy policy;
+        /// Proof of the order's workload in `policy.workloadRoot`; empty where there is no root.
+        bytes32[] workloadProof;
+    }
+
+    /// What a buyer asks for: the terms before the contract has derived the legs.
+    struct OrderRequest {
+        LegRequest[] legs;
+        Requirements requirements;
+        bytes32 resultKey;
+        uint8 purpose;
+        uint32 maxDuration;
+        Deadlines deadlines;
+        uint64 challengeWindow;
+        uint256 bond;
+        uint256 oracleFee;
+        bytes32 salt;
+    }
+
+    struct Counters {
+        uint64 outputBytes;
+        uint64 outputRows;
+    }
+
+    struct DatasetMeasure {
+        uint64 records;
+        uint64 size;
+        bytes32 schema;
+        uint32 quality;
+    }
+
+    /// What operators say of one phase of an order. Signed as EIP-712 typed data in the domain
+    /// `{name: "Vouch", version: "1", chainId, verifyingContract: attestation}`.
+    struct Verdict {
+        /// Order id.
+        bytes32 order;
+        /// 1 start, 2 finish.
+        uint8 phase;
+        uint8 attempt;
+        /// SHA-256 of the evidence bundle.
+        bytes32 evidence;
+        /// Leg `i`'s clauses that hold, at bits `32 i`.
+        uint256 clauses;
+        /// Number in the table of reasons of `vouch-protocol`.
+        uint16 reason;
+        bytes32[] devices;
+        /// X25519 key of the session: content keys are sealed to it.
+        bytes32 sessionKey;
+        /// SHA-256 of the launch measurement.
+        bytes32 measurement;
+        bytes32 inputs;
+        bytes32 outputs;
+        Counters counters;
+        DatasetMeasure[] datasets;
+        uint64 observedAt;
+    }
+
+    /// The settled proof of use of one order.
+    struct Receipt {
+        bytes32 order;
+        address buyer;
+        /// Asset digest of each leg.
+        bytes32[] assets;
+        /// What each leg's payee was paid.
+        uint256[] paid;
+        bytes32 measurement;
+        bytes32[] devices;
+        bytes32 evidence;
+        bytes32 outputs;
+        /// EIP-712 digest of the finish verdict.
+        bytes32 verdict;
+        uint64 settledAt;
+    }
+
+    /// What the escrow keeps of an order.
+    struct OrderRecord {
+        /// 0 none, 1 placed, 2 accepted, 3 running, 4 finished, 5 settled, 6 refunded.
+        uint8 state;
+        /// Block in which the order entered the state; the next challenge is made of its hash.
+        uint64 sinceBlock;
+        /// When the start verdict was observed.
+        uint64 startedAt;
+        /// When the finish verdict arrived; the challenge window opens then.
+        uint64 finishedAt;
+        /// Running: the start verdict's digest. Finished: the finish verdict's. Settled: the receipt's hash.
+        bytes32 commitment;
+    }
+
+    /// What is for sale.
+    interface IOffers {
+        event OfferPublished(bytes32 indexed offer, address indexed owner, uint8 indexed kind, Offer terms, string uri);
+        event OfferCancelled(bytes32 indexed offer, address indexed owner);
+        event EscrowBound(address escrow);
+
+        error NotOwner(address caller, address owner);
+        error NotGovernor(address caller);
+        error NotEscrow(address caller, address escrow);
+        error EscrowAlreadyBound(address escrow);
+        error AlreadyPublished(bytes32 offer);
+        error NotPublished(bytes32 offer);
+        error OfferClosed(bytes32 offer, uint64 openUntil, uint64 time);
+        error VolumeExhausted(bytes32 offer);
+        error InvalidOffer(string field);
+
+        /// Publishes the caller's own offer. `uri` says where the description can be had.
+        function publish(Offer offer, string uri) external returns (bytes32 id);
+        /// Ends the caller's own offer; orders already placed go on.
+        function cancel(bytes32 offer) external;
+        /// Takes one use of each offer. For the escrow.
+        function consume(bytes32[] offers) external;
+        /// Gives back one use of each offer of a refunded order. For the escrow.
+        function restore(bytes32[] offers) external;
+        /// Uses left, and whether orders may take them.
+        function available(bytes32 offer) external view returns (uint64 volume, bool open);
+        function idOf(Offer offer) external view returns (bytes32 id);
+        function bindEscrow(address escrow) external;
+        function governor() external view returns (address account);
+        function escrow() external view returns (address account);
+    }
+
+    /// Under which constraints assets may be used, and how often they were.
+    interface IUsage {
+        event PolicyPublished(bytes32 indexed policy, address indexed publisher, Policy terms);
+        event EscrowBound(address escrow);
+
+        error NotGovernor(address caller);
+        error NotEscrow(address caller, address escrow);
+        error EscrowAlreadyBound(address escrow);
+        /// The clause is both required and "any", or neither: its fields contradict its bit.
+        error InvalidClause(uint8 clause);
+        error PolicyMismatch(bytes32 expected, bytes32 found);
+        error BuyerRefused(bytes32 policy, address buyer);
+        error ProviderRefused(bytes32 policy, address provider);
+        error PurposeRefused(bytes32 policy, uint8 purpose, uint8 allowed);
+        error WorkloadRefused(bytes32 policy, bytes32 workload);
+        error DurationRefused(bytes32 policy, uint32 requested, uint32 allowed);
+        error OutsideWindow(bytes32 policy, uint64 time, uint64 notBefore, uint64 notAfter);
+        error UsesExhausted(bytes32 policy, uint64 limit);
+        error BuyerUsesExhausted(bytes32 policy, address buyer, uint64 limit);
+
+        /// What an order does with an asset, as far as the chain can judge it.
+        struct Use {
+            address buyer;
+            address provider;
+            uint8 purpose;
+            uint32 maxDuration;
+            /// Digest of the order's workload leg; zero where it has none.
+            bytes32 workload;
+        }
+
+        /// Makes a policy known under its id. Publishing twice is allowed and changes nothing.
+        function publish(Policy policy) external returns (bytes32 id);
+        /// Checks the on-chain clauses of each policy against one use and reserves the use where the
+        /// policy counts uses. For the escrow. `ids[i]` is what `policies[i]` must hash to.
+        function reserve(bytes32[] ids, Policy[] policies, bytes32[][] workloadProofs, Use use) external;
+        /// Gives back a reservation of a refunded leg. For the escrow.
+        function release(bytes32[] ids, uint32[] clauses, address buyer) external;
+        /// Required clauses of a policy; reverts with `InvalidClause` where it contradicts itself.
+        function requiredClauses(Policy policy) external view returns (uint32 clauses);
+        function uses(bytes32 policy) external view returns (uint64 total);
+        function usesBy(bytes32 policy, address buyer) external view returns (uint64 total);
+        function idOf(Policy policy) external view returns (bytes32 id);
+        function bindEscrow(address escrow) external;
+        function governor() external view returns (address account);
+        function escrow() external view returns (address account);
+    }
+
+    /// Who may say what the hardware showed, and what they said.
+    interface IAttestation {
+        event OperatorsChanged(address[] added, address[] removed, uint16 quorum);
+        event FeeChanged(uint256 fee);
+        event EscrowBound(address escrow);
+        event VerdictAdmitted(bytes32 indexed order, uint8 indexed phase, bytes32 indexed digest, uint16 reason, address[] signers);
+
+        error NotGovernor(address caller);
+        error NotEscrow(address caller, address escrow);
+        error EscrowAlreadyBound(address escrow);
+        error InvalidQuorum(uint16 quorum, uint16 operators);
+        error NotOperator(address signer);
+        /// Signatures come in ascending order of their signers, each once.
+        error SignersNotAscending(address previous, address next);
+        error InvalidSignature(uint256 index);
+        error QuorumNotReached(uint16 expected, uint16 found);
+        error DeviceBusy(bytes32 device, bytes32 order, uint64 until);
+
+        /// Checks that a quorum signed the verdict. On a start verdict it also takes the devices for
+        /// the order until `busyUntil`; on any other it gives them back. `busyUntil` zero leaves
+        /// devices alone. For the escrow.
+        function admit(Verdict verdict, bytes signatures, uint64 busyUntil) external returns (bytes32 digest, address[] signers);
+        /// EIP-712 digest that operators sign.
+        function digestOf(Verdict verdict) external view returns (bytes32 digest);
+        /// Signers of a digest; reverts unless they are a quorum.
+        function signersOf(bytes32 digest, bytes signatures) external view returns (address[] signers);
+        function setOperators(address[] added, address[] removed, uint16 quorum) external;
+        function setFee(uint256 fee) external;
+        function isOperator(address account) external view returns (bool active);
+        function operatorCount() external view returns (uint16 count);
+        function quorum() external view returns (uint16 count);
+        /// Smallest oracle fee of an order, in units of its token.
+        function fee() external view returns (uint256 amount);
+        /// The order a device serves, and until when; zero where it is free.
+        function holderOf(bytes32 device) external view returns (bytes32 order, uint64 until);
+        function bindEscrow(address escrow) external;
+        function governor() external view returns (address account);
+        function escrow() external view returns (address account);
+    }
+
+    /// Holds the money: who has paid, who may be paid.
+    interface IEscrow {
+        event OrderPlaced(bytes32 indexed order, address indexed buyer, address indexed provider, Terms terms);
+        event OrderAccepted(bytes32 indexed order, address indexed provider);
+        event EvidenceSubmitted(bytes32 indexed order, uint8 indexed phase, uint8 attempt, bytes32 evidence, bytes32 outputs, string uri);
+        event OrderStarted(bytes32 indexed order, bytes32 indexed verdict, bytes32 sessionKey, bytes32[] devices);
+        event OrderFinished(bytes32 indexed order, bytes32 indexed verdict, uint64 windowCloses);
+        event LegPaid(bytes32 indexed order, uint8 leg, address indexed payee, uint256 amount);
+        event OrderSettled(bytes32 indexed order, Receipt receipt);
+        event OrderRefunded(bytes32 indexed order, uint16 reason, uint256 refund, uint256 bondToBuyer);
+        event Credited(address indexed account, address indexed token, uint256 amount);
+        event Withdrawn(address indexed account, address indexed token, uint256 amount);
+        event PausedSet(bool paused);
+
+        error NotGovernor(address caller);
+        error Paused();
+        error Reentered();
+        error WrongState(bytes32 order, uint8 expected, uint8 found);
+        error NotProvider(address caller, address provider);
+        error InvalidOrder(string field);
+        error InvalidLeg(uint8 leg, string field);
+        error MixedTokens(uint8 leg, address expected, address found);
+        error DeadlinesNotAscending(uint64 earlier, uint64 later);
+        error DeadlinePassed(uint64 deadline, uint64 time);
+        error DeadlineNotPassed(uint64 deadline, uint64 time);
+        error WindowOpen(uint64 closes, uint64 time);
+        error FeeTooLow(uint256 expected, uint256 found);
+        error VerdictMismatch(bytes32 expected, bytes32 found);
+        error WrongPhase(uint8 expected, uint8 found);
+        error Inconclusive(uint16 reason);
+        error InputsMismatch(bytes32 expected, bytes32 found);
+        error ObservedInFuture(uint64 observedAt, uint64 time);
+        error TokenRefused(address token, uint256 expected, uint256 received);
+        error NothingToWithdraw(address account, address token);
+
+        /// Places an order: derives its legs, takes one use of every offer and policy, and locks
+        /// prices and oracle fee from the caller, the buyer.
+        function place(OrderRequest request) external returns (bytes32 order);
+        /// The provider takes the order and locks its bond.
+        function accept(Terms terms) external;
+        /// The provider names the evidence bundle of a phase, and on finishing the SHA-256 of the
+        /// sealed outputs it delivered. `uri` says where the bundle can be had.
+        function submitEvidence(Terms terms, uint8 phase, uint8 attempt, bytes32 evidence, bytes32 outputs, string uri) external;
+        /// Anyone brings a verdict signed by a quorum. An accepted start verdict starts the order,
+        /// an accepted finish verdict pays it (or opens the challenge window), a rejected verdict
+        /// refunds it.
+        function submitVerdict(Terms terms, Verdict verdict, bytes signatures) external;
+        /// Anyone settles a finished order once its challenge window has closed.
+        function settle(Terms terms, Verdict verdict) external;
+        /// Anyone refunds an order whose current deadline has passed.
+        function refund(Terms terms) external;
+        /// Pays the caller what earlier transfers could not deliver, and operators their fees.
+        function withdraw(address token) external returns (uint256 amount);
+        function creditOf(address account, address token) external view returns (uint256 amount);
+        /// Escrowed for open orders and credits, per token. Never more than the balance.
+        function owed(address token) external view returns (uint256 amount);
+        function orderOf(bytes32 order) external view returns (OrderRecord record);
+        function idOf(Terms terms) external view returns (bytes32 order);
+        /// The challenge of a phase, while the chain still knows the block's hash (256 blocks).
+        function challengeOf(bytes32 order, uint8 phase, uint8 attempt) external view returns (bytes32 challenge);
+        function setPaused(bool paused) external;
+        function paused() external view returns (bool);
+        function offers() external view returns (address);
+        function usage() external view returns (address);
+        function attestation() external view returns (address);
+        function governor() external view returns (address account);
+    }
+
+    /// ERC-20 with EIP-2612 permits, as far as the market and its tests use it.
+    interface IToken {
+        event Transfer(address indexed from, address indexed to, uint256 value);
+        event Approval(address indexed owner, address indexed spender, uint256 value);
+
+        error InsufficientBalance(address account, uint256 balance, uint256 needed);
+        error InsufficientAllowance(address spender, uint256 allowance, uint256 needed);
+        error PermitExpired(uint256 deadline, uint256 time);
+        error InvalidSigner(address signer, address owner);
+
+        function name() external view returns (string);
+        function symbol() external view returns (string);
+        function decimals() external view returns (uint8);
+        function totalSupply() external view returns (uint256);
+        function balanceOf(address account) external view returns (uint256);
+        function allowance(address owner, address spender) external view returns (uint256);
+        function transfer(address to, uint256 value) external returns (bool);
+        function transferFrom(address from, address to, uint256 value) external returns (bool);
+        function approve(address spender, uint256 value) external returns (bool);
+        function permit(address owner, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
+        function nonces(address owner) external view returns (uint256);
+        function DOMAIN_SEPARATOR() external view returns (bytes32);
+        /// Anyone may mint: this token is for development chains.
+        function mint(address to, uint256 value) external;
+    }
+}
