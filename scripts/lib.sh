@@ -1,0 +1,50 @@
+# What the scripts share: where things are, progress headings, errors. Sourced, never run.
+# Written for bash 3.2, which is what macOS has.
+
+set -euo pipefail
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+cd "$ROOT"
+
+# Builds and tools are kept outside the clone, so that a second clone or run does not start from nothing.
+CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/vouch"
+TOOLS="$CACHE/tools"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$CACHE/target}"
+BIN_DIR="$CARGO_TARGET_DIR/debug"
+WASM_DIR="$CARGO_TARGET_DIR/wasm32-unknown-unknown/release"
+
+# Where rustup and this repository's own tools put their binaries.
+PATH="$TOOLS/bin:$PATH:$HOME/.cargo/bin"
+export PATH
+
+CONTRACTS="offers usage escrow attestation token"
+CARGO_STYLUS_VERSION="0.10.10"
+NODE_MAJOR=20
+
+# Bash sets SECONDS to 0 when it starts; a script started by another goes on counting.
+SECONDS="${VOUCH_ELAPSED:-0}"
+
+say() { printf '%s\n' "$*" >&2; }
+
+# A heading for what comes next, with the time since the start.
+step() { printf '\n==> [%2dm%02ds] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*" >&2; }
+
+# die WHAT HINT...: what is wrong, then what to do about it, a line each.
+die() {
+  printf '\nerror: %s\n' "$1" >&2
+  shift
+  for hint in "$@"; do printf '  %s\n' "$hint" >&2; done
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+setup() { VOUCH_ELAPSED=$SECONDS "$ROOT/scripts/setup" "$@"; }
+
+# The five contracts as WebAssembly, as `cargo stylus` builds them.
+build_contracts() {
+  local packages="" contract
+  for contract in $CONTRACTS; do packages="$packages -p $contract"; done
+  # shellcheck disable=SC2086 # a list of words on purpose
+  cargo build --locked --release --lib --target wasm32-unknown-unknown $packages
+}
