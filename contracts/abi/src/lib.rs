@@ -3,23 +3,34 @@
 //!
 //! Amounts are in the smallest unit of their token, times are Unix seconds, durations are seconds.
 //! Assets, evidence and outputs are named by SHA-256 digests; offers, policies, orders, verdicts
-//! and receipts by keccak-256 hashes.
+//! and receipts by keccak-256 hashes ([`id`]).
 //!
-//! With feature `rpc` the interfaces carry alloy bindings; contracts build without it.
+//! With feature `json` every interface has a JSON ABI, with feature `rpc` also alloy bindings
+//! (`IEscrow::new(address, provider)`); contracts build without either.
+//!
+//! The contracts read and write calldata through these types too ([`call`]): their selectors,
+//! events and errors cannot differ from what clients are told.
 
 #![no_std]
+#![forbid(unsafe_code)]
 #![allow(missing_docs, reason = "the documentation stands in the interfaces")]
+#![allow(unreachable_pub, clippy::too_many_arguments, reason = "generated")]
 
 extern crate alloc;
 
-/// Declares interfaces, with client bindings where feature `rpc` asks for them (`sol!` itself does
-/// not see `cfg_attr`).
+pub mod call;
+pub mod id;
+
+/// Declares interfaces, with a JSON ABI and client bindings where a feature asks for them (`sol!`
+/// itself does not see `cfg_attr`).
 macro_rules! interfaces {
     ($($tokens:tt)*) => {
         #[cfg(feature = "rpc")]
-        alloy::sol! { #![sol(alloy_sol_types = alloy::sol_types, rpc, abi, all_derives)] $($tokens)* }
-        #[cfg(not(feature = "rpc"))]
-        alloy_sol_types::sol! { $($tokens)* }
+        alloy::sol! { #![sol(rpc, abi, all_derives)] $($tokens)* }
+        #[cfg(all(feature = "json", not(feature = "rpc")))]
+        alloy_sol_types::sol! { #![sol(abi, all_derives)] $($tokens)* }
+        #[cfg(not(any(feature = "json", feature = "rpc")))]
+        alloy_sol_types::sol! { #![sol(all_derives)] $($tokens)* }
     };
 }
 
@@ -235,8 +246,26 @@ interfaces! {
         bytes32 commitment;
     }
 
+    /// What every contract of the market answers alike. Their JSON ABIs list these errors too.
+    interface IContract {
+        /// No function of the contract has this selector.
+        error UnknownFunction(bytes4 selector);
+        /// The arguments do not decode.
+        error MalformedCalldata(bytes4 selector);
+        /// The market takes tokens only.
+        error ValueRefused(uint256 value);
+        /// The constructor ran before.
+        error AlreadyConstructed();
+        /// The zero address stands where somebody must be named.
+        error ZeroAddress();
+        /// Another contract answered something else than its interface says.
+        error UnexpectedAnswer(address from);
+    }
+
     /// What is for sale.
     interface IOffers {
+        constructor(address governor);
+
         event OfferPublished(bytes32 indexed offer, address indexed owner, uint8 indexed kind, Offer terms, string uri);
         event OfferCancelled(bytes32 indexed offer, address indexed owner);
         event EscrowBound(address escrow);
@@ -253,7 +282,7 @@ interfaces! {
 
         /// Publishes the caller's own offer. `uri` says where the description can be had.
         function publish(Offer offer, string uri) external returns (bytes32 id);
-        /// Ends the caller's own offer; orders already placed go on.
+        /// Ends the caller's own offer for good; orders already placed go on.
         function cancel(bytes32 offer) external;
         /// Takes one use of each offer. For the escrow.
         function consume(bytes32[] offers) external;
@@ -269,13 +298,18 @@ interfaces! {
 
     /// Under which constraints assets may be used, and how often they were.
     interface IUsage {
+        constructor(address governor);
+
         event PolicyPublished(bytes32 indexed policy, address indexed publisher, Policy terms);
         event EscrowBound(address escrow);
 
         error NotGovernor(address caller);
         error NotEscrow(address caller, address escrow);
         error EscrowAlreadyBound(address escrow);
-        /// The clause is both required and "any", or neither: its fields contradict its bit.
+        /// As many policies and proofs as ids are expected.
+        error LengthsDiffer(uint256 expected, uint256 found);
+        /// The clause is both required and "any", or neither: its fields contradict its bit. Also:
+        /// its fields are out of range, or the bit belongs to no clause of a policy.
         error InvalidClause(uint8 clause);
         error PolicyMismatch(bytes32 expected, bytes32 found);
         error BuyerRefused(bytes32 policy, address buyer);
@@ -297,7 +331,8 @@ interfaces! {
             bytes32 workload;
         }
 
-        /// Makes a policy known under its id. Publishing twice is allowed and changes nothing.
+        /// Makes a policy known under its id, by event. Publishing twice is allowed and changes
+        /// nothing; orders bring the policy, so one that was never published works as well.
         function publish(Policy policy) external returns (bytes32 id);
         /// Checks the on-chain clauses of each policy against one use and reserves the use where the
         /// policy counts uses. For the escrow. `ids[i]` is what `policies[i]` must hash to.
@@ -316,6 +351,8 @@ interfaces! {
 
     /// Who may say what the hardware showed, and what they said.
     interface IAttestation {
+        constructor(address governor, address[] operators, uint16 quorum, uint256 fee);
+
         event OperatorsChanged(address[] added, address[] removed, uint16 quorum);
         event FeeChanged(uint256 fee);
         event EscrowBound(address escrow);
@@ -326,15 +363,17 @@ interfaces! {
         error EscrowAlreadyBound(address escrow);
         error InvalidQuorum(uint16 quorum, uint16 operators);
         error NotOperator(address signer);
+        error AlreadyOperator(address account);
         /// Signatures come in ascending order of their signers, each once.
         error SignersNotAscending(address previous, address next);
+        /// Not 65 bytes, `v` neither 27 nor 28, `s` in the upper half, or no signer to recover.
         error InvalidSignature(uint256 index);
         error QuorumNotReached(uint16 expected, uint16 found);
-        error DeviceBusy(bytes32 device, bytes32 order, uint64 until);
+        error DeviceBusy(bytes32 device, bytes24 order, uint64 until);
 
-        /// Checks that a quorum signed the verdict. On a start verdict it also takes the devices for
-        /// the order until `busyUntil`; on any other it gives them back. `busyUntil` zero leaves
-        /// devices alone. For the escrow.
+        /// Checks that a quorum signed the verdict. On an accepted start verdict it also takes the
+        /// devices for the order until `busyUntil`; on any other it gives back those that serve the
+        /// order. `busyUntil` zero leaves devices alone. For the escrow.
         function admit(Verdict verdict, bytes signatures, uint64 busyUntil) external returns (bytes32 digest, address[] signers);
         /// EIP-712 digest that operators sign.
         function digestOf(Verdict verdict) external view returns (bytes32 digest);
@@ -347,8 +386,9 @@ interfaces! {
         function quorum() external view returns (uint16 count);
         /// Smallest oracle fee of an order, in units of its token.
         function fee() external view returns (uint256 amount);
-        /// The order a device serves, and until when; zero where it is free.
-        function holderOf(bytes32 device) external view returns (bytes32 order, uint64 until);
+        /// The first 24 bytes of the id of the order a device serves, and until when; zero where the
+        /// device is free.
+        function holderOf(bytes32 device) external view returns (bytes24 order, uint64 until);
         function bindEscrow(address escrow) external;
         function governor() external view returns (address account);
         function escrow() external view returns (address account);
@@ -356,13 +396,18 @@ interfaces! {
 
     /// Holds the money: who has paid, who may be paid.
     interface IEscrow {
+        constructor(address governor, address offers, address usage, address attestation);
+
         event OrderPlaced(bytes32 indexed order, address indexed buyer, address indexed provider, Terms terms);
         event OrderAccepted(bytes32 indexed order, address indexed provider);
         event EvidenceSubmitted(bytes32 indexed order, uint8 indexed phase, uint8 attempt, bytes32 evidence, bytes32 outputs, string uri);
         event OrderStarted(bytes32 indexed order, bytes32 indexed verdict, bytes32 sessionKey, bytes32[] devices);
         event OrderFinished(bytes32 indexed order, bytes32 indexed verdict, uint64 windowCloses);
+        /// What a leg earned. Its payee gets one transfer for all that an order owes it, or a credit.
         event LegPaid(bytes32 indexed order, uint8 leg, address indexed payee, uint256 amount);
         event OrderSettled(bytes32 indexed order, Receipt receipt);
+        /// `reason` is the verdict's, or zero where a deadline passed. `refund` went to the buyer,
+        /// `bondToBuyer` on top of it; the rest of the bond went to the provider.
         event OrderRefunded(bytes32 indexed order, uint16 reason, uint256 refund, uint256 bondToBuyer);
         event Credited(address indexed account, address indexed token, uint256 amount);
         event Withdrawn(address indexed account, address indexed token, uint256 amount);
@@ -386,8 +431,12 @@ interfaces! {
         error Inconclusive(uint16 reason);
         error InputsMismatch(bytes32 expected, bytes32 found);
         error ObservedInFuture(uint64 observedAt, uint64 time);
+        /// A finish verdict was observed before the start verdict.
+        error ObservedBeforeStart(uint64 observedAt, uint64 startedAt);
         error TokenRefused(address token, uint256 expected, uint256 received);
         error NothingToWithdraw(address account, address token);
+        /// Each transfer needs its share of gas, or a caller could turn payments into credits.
+        error GasTooLow(uint64 expected, uint64 found);
 
         /// Places an order: derives its legs, takes one use of every offer and policy, and locks
         /// prices and oracle fee from the caller, the buyer.
@@ -403,7 +452,8 @@ interfaces! {
         function submitVerdict(Terms terms, Verdict verdict, bytes signatures) external;
         /// Anyone settles a finished order once its challenge window has closed.
         function settle(Terms terms, Verdict verdict) external;
-        /// Anyone refunds an order whose current deadline has passed.
+        /// Anyone refunds an order whose current deadline has passed: accept, start or finish. A
+        /// finished order is settled instead.
         function refund(Terms terms) external;
         /// Pays the caller what earlier transfers could not deliver, and operators their fees.
         function withdraw(address token) external returns (uint256 amount);
@@ -424,6 +474,8 @@ interfaces! {
 
     /// ERC-20 with EIP-2612 permits, as far as the market and its tests use it.
     interface IToken {
+        constructor(string name, string symbol);
+
         event Transfer(address indexed from, address indexed to, uint256 value);
         event Approval(address indexed owner, address indexed spender, uint256 value);
 
@@ -431,6 +483,7 @@ interfaces! {
         error InsufficientAllowance(address spender, uint256 allowance, uint256 needed);
         error PermitExpired(uint256 deadline, uint256 time);
         error InvalidSigner(address signer, address owner);
+        error SupplyOverflow(uint256 supply, uint256 minted);
 
         function name() external view returns (string);
         function symbol() external view returns (string);
