@@ -1,1 +1,31 @@
-//! vouch-client.
+//! Typed access to a deployed market: where the contracts are, how they get there, and what a
+//! buyer, owner, provider or operator does with them.
+//!
+//! **Decides** how a deployment is written down ([`deployment`]), how a program becomes a contract
+//! ([`program`], [`deploy`]), how orders, challenges and verdicts are built and found ([`order`],
+//! [`verdict`]) and how a revert reads ([`revert`]).
+//!
+//! **Trusts** the RPC endpoint it is given for what the chain says; a deployment's code hashes are
+//! checked against that endpoint before use.
+//!
+//! **Leaves alone** evidence (crate `vouch-evidence`) and where keys come from (the binaries).
+
+#![forbid(unsafe_code)]
+
+pub mod connect;
+pub mod convert;
+pub mod deploy;
+pub mod deployment;
+pub mod error;
+pub mod market;
+pub mod order;
+pub mod program;
+pub mod revert;
+pub mod verdict;
+
+pub use connect::{connect, is_development};
+pub use deployment::{Contract, Deployment, Entry};
+pub use error::Error;
+pub use market::{Addresses, Market, send};
+pub use order::{Placed, Record, State};
+pub use revert::Revert;

@@ -1,0 +1,340 @@
+//! Puts the five contracts on a chain, through the Stylus deployer, and joins them.
+//!
+//! A deployment can be stopped at any point and taken up again: what the file names and the chain
+//! confirms is kept.
+
+use std::path::{Path, PathBuf};
+
+use alloy::primitives::{Address, B256, Bytes, U256, address, keccak256};
+use alloy::providers::{DynProvider, Provider};
+use alloy::rpc::types::TransactionRequest;
+use alloy::rpc::types::state::{AccountOverride, StateOverride};
+use alloy::sol;
+use alloy::sol_types::{SolCall, SolConstructor};
+use vouch_abi::{IAttestation, IEscrow, IOffers, IToken, IUsage};
+
+use crate::deployment::{Contract, Deployment, Entry};
+use crate::program::Program;
+use crate::{Error, send};
+
+/// The Stylus deployer, at the same address on every chain.
+pub const STYLUS_DEPLOYER: Address = address!("0xcEcba2F1DC234f70Dd89F2041029807F8D03A990");
+/// The precompile that activates programs.
+pub const ARB_WASM: Address = address!("0x0000000000000000000000000000000000000071");
+
+/// The contracts that obey the escrow.
+const BOUND: [Contract; 3] = [Contract::Offers, Contract::Usage, Contract::Attestation];
+
+sol! {
+    #[sol(rpc)]
+    interface IStylusDeployer {
+        event ContractDeployed(address deployedContract);
+
+        function deploy(bytes bytecode, bytes initData, uint256 initValue, bytes32 salt) external payable returns (address);
+    }
+
+    interface IArbWasm {
+        function activateProgram(address program) external payable returns (uint16 version, uint256 dataFee);
+    }
+}
+
+/// What the contracts are set up with.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// May change operators, quorum and fee, and pause new orders.
+    pub governor: Address,
+    /// Whose verdicts count.
+    pub operators: Vec<Address>,
+    /// How many of them must agree.
+    pub quorum: u16,
+    /// Smallest oracle fee of an order.
+    pub fee: U256,
+    /// Name of the test token.
+    pub token_name: String,
+    /// Symbol of the test token.
+    pub token_symbol: String,
+}
+
+/// Where programs come from and the deployment goes to.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// Directory of `<contract>.wasm`.
+    pub wasm: PathBuf,
+    /// Directory of compressed programs.
+    pub cache: Option<PathBuf>,
+    /// The deployment's file.
+    pub deployment: PathBuf,
+}
+
+/// One step of a deployment, as it happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The chain already has it.
+    Kept(Contract, Address),
+    /// It is there now: where, how many bytes of code, gas used.
+    Deployed(Contract, Address, usize, u64),
+    /// It now obeys the escrow.
+    Bound(Contract),
+}
+
+/// Deploys what is missing, binds the escrow, and writes the deployment after every step.
+///
+/// `provider` signs as the deployer, who must be `setup.governor`, since binding is the governor's.
+///
+/// # Errors
+/// [`Error::File`], [`Error::Program`], [`Error::ChainMismatch`], [`Error::Reverted`],
+/// [`Error::BoundElsewhere`].
+pub async fn deploy(
+    provider: &DynProvider,
+    setup: &Setup,
+    files: &Files,
+    mut report: impl FnMut(&Step),
+) -> Result<Deployment, Error> {
+    let mut deployment = open(provider, &files.deployment).await?;
+    let mut programs = Vec::with_capacity(Contract::ALL.len());
+    for contract in Contract::ALL {
+        let wasm = wasm_file(&files.wasm, contract);
+        programs.push((contract, Program::from_file(&wasm, files.cache.as_deref())?));
+    }
+    keep_what_is_there(provider, &mut deployment, &programs).await?;
+    for (contract, program) in programs {
+        if let Some(entry) = deployment.contracts.get(&contract) {
+            report(&Step::Kept(contract, entry.address));
+            continue;
+        }
+        let init = constructor(contract, setup, &deployment)?;
+        let (entry, gas) = create(provider, contract, &program, init, setup.governor).await?;
+        report(&Step::Deployed(
+            contract,
+            entry.address,
+            program.code.len(),
+            gas,
+        ));
+        deployment.contracts.insert(contract, entry);
+        deployment.save(&files.deployment)?;
+    }
+    bind(provider, &deployment, &mut report).await?;
+    Ok(deployment)
+}
+
+/// The wasm file of a contract.
+pub fn wasm_file(dir: &Path, contract: Contract) -> PathBuf {
+    dir.join(format!("{contract}.wasm"))
+}
+
+async fn open(provider: &DynProvider, path: &Path) -> Result<Deployment, Error> {
+    let found = provider.get_chain_id().await?;
+    if !path.exists() {
+        return Ok(Deployment::new(found));
+    }
+    let kept = Deployment::load(path)?;
+    if kept.chain_id != found {
+        return Err(Error::ChainMismatch {
+            expected: kept.chain_id,
+            found,
+        });
+    }
+    Ok(Deployment {
+        contracts: kept.contracts,
+        ..Deployment::new(found)
+    })
+}
+
+/// Drops the entries that the chain does not confirm or whose programs changed. The escrow holds the
+/// addresses of the other three, and each of them obeys one escrow for good: unless all four stay,
+/// the escrow goes, and with it whoever is bound.
+async fn keep_what_is_there(
+    provider: &DynProvider,
+    deployment: &mut Deployment,
+    programs: &[(Contract, Program)],
+) -> Result<(), Error> {
+    for (contract, program) in programs {
+        let Some(entry) = deployment.contracts.get(contract) else {
+            continue;
+        };
+        let same = entry.wasm_sha256 == program.wasm_sha256
+            && match entry.verify(*contract, provider).await {
+                Ok(()) => true,
+                Err(Error::CodeMismatch { .. }) => false,
+                Err(other) => return Err(other),
+            };
+        if !same {
+            deployment.contracts.remove(contract);
+        }
+    }
+    let whole = BOUND
+        .iter()
+        .chain(&[Contract::Escrow])
+        .all(|c| deployment.contracts.contains_key(c));
+    if whole {
+        return Ok(());
+    }
+    deployment.contracts.remove(&Contract::Escrow);
+    for contract in BOUND {
+        let Some(entry) = deployment.contracts.get(&contract) else {
+            continue;
+        };
+        if !escrow_of(provider, entry.address).await?.is_zero() {
+            deployment.contracts.remove(&contract);
+        }
+    }
+    Ok(())
+}
+
+async fn escrow_of(provider: &DynProvider, contract: Address) -> Result<Address, Error> {
+    // All three of `BOUND` have this function.
+    Ok(IOffers::new(contract, provider.clone())
+        .escrow()
+        .call()
+        .await?)
+}
+
+/// The constructor call of a contract.
+fn constructor(contract: Contract, setup: &Setup, deployment: &Deployment) -> Result<Bytes, Error> {
+    let at = |contract| deployment.get(contract).map(|entry| entry.address);
+    let governor = setup.governor;
+    let params = match contract {
+        Contract::Offers => IOffers::constructorCall { governor }.abi_encode(),
+        Contract::Usage => IUsage::constructorCall { governor }.abi_encode(),
+        Contract::Attestation => IAttestation::constructorCall {
+            governor,
+            operators: setup.operators.clone(),
+            quorum: setup.quorum,
+            fee: setup.fee,
+        }
+        .abi_encode(),
+        Contract::Escrow => IEscrow::constructorCall {
+            governor,
+            offers: at(Contract::Offers)?,
+            usage: at(Contract::Usage)?,
+            attestation: at(Contract::Attestation)?,
+        }
+        .abi_encode(),
+        Contract::Token => IToken::constructorCall {
+            name: setup.token_name.clone(),
+            symbol: setup.token_symbol.clone(),
+        }
+        .abi_encode(),
+    };
+    Ok([&vouch_abi::call::CONSTRUCTOR[..], &params].concat().into())
+}
+
+async fn create(
+    provider: &DynProvider,
+    contract: Contract,
+    program: &Program,
+    init: Bytes,
+    from: Address,
+) -> Result<(Entry, u64), Error> {
+    let fee = activation_fee(provider, program, from).await?;
+    let deployer = IStylusDeployer::new(STYLUS_DEPLOYER, provider.clone());
+    let call = deployer
+        .deploy_call(program.creation_code(), init, U256::ZERO, B256::ZERO)
+        // What is not used of it comes back.
+        .value(fee.saturating_mul(U256::from(2)));
+    let receipt = send(call).await?;
+    let address = receipt
+        .decoded_log::<IStylusDeployer::ContractDeployed>()
+        .ok_or(Error::EventMissing {
+            tx: receipt.transaction_hash,
+            event: "ContractDeployed",
+        })?
+        .deployedContract;
+    let code = provider.get_code_at(address).await?;
+    let (expected, found) = (keccak256(&program.code), keccak256(&code));
+    if expected != found {
+        return Err(Error::CodeMismatch {
+            contract,
+            address,
+            expected,
+            found,
+        });
+    }
+    let entry = Entry {
+        address,
+        tx: receipt.transaction_hash,
+        block: receipt.block_number.unwrap_or_default(),
+        code_hash: found,
+        wasm_sha256: program.wasm_sha256,
+    };
+    Ok((entry, receipt.gas_used))
+}
+
+/// What activating the program costs, found by activating it in a call.
+async fn activation_fee(
+    provider: &DynProvider,
+    program: &Program,
+    from: Address,
+) -> Result<U256, Error> {
+    let target = Address::from_word(keccak256(&program.code));
+    let overrides: StateOverride = [
+        (
+            target,
+            AccountOverride {
+                code: Some(program.code.clone()),
+                ..Default::default()
+            },
+        ),
+        (
+            from,
+            AccountOverride {
+                balance: Some(U256::MAX / U256::from(2)),
+                ..Default::default()
+            },
+        ),
+    ]
+    .into_iter()
+    .collect();
+    let call = IArbWasm::activateProgramCall { program: target };
+    let request = TransactionRequest::default()
+        .from(from)
+        .to(ARB_WASM)
+        .value(U256::from(10).pow(U256::from(18)))
+        .input(Bytes::from(call.abi_encode()).into());
+    let answer = provider.call(request).overrides(overrides).await?;
+    IArbWasm::activateProgramCall::abi_decode_returns(&answer)
+        .map(|answer| answer.dataFee)
+        .map_err(|e| Error::Decode {
+            what: "answer of activateProgram",
+            detail: e.to_string(),
+        })
+}
+
+async fn bind(
+    provider: &DynProvider,
+    deployment: &Deployment,
+    report: &mut impl FnMut(&Step),
+) -> Result<(), Error> {
+    let escrow = deployment.get(Contract::Escrow)?.address;
+    for contract in BOUND {
+        let address = deployment.get(contract)?.address;
+        let found = escrow_of(provider, address).await?;
+        if found == escrow {
+            continue;
+        }
+        if !found.is_zero() {
+            return Err(Error::BoundElsewhere {
+                contract,
+                expected: escrow,
+                found,
+            });
+        }
+        send(IOffers::new(address, provider.clone()).bindEscrow(escrow)).await?;
+        report(&Step::Bound(contract));
+    }
+    Ok(())
+}
+
+const _: () = {
+    // The contracts of `BOUND` are called through the first's binding.
+    let offers = IOffers::bindEscrowCall::SELECTOR;
+    let others = [
+        IUsage::bindEscrowCall::SELECTOR,
+        IAttestation::bindEscrowCall::SELECTOR,
+    ];
+    let mut i = 0;
+    while i < 4 {
+        assert!(offers[i] == others[0][i] && offers[i] == others[1][i]);
+        i += 1;
+    }
+};

@@ -1,0 +1,496 @@
+//! Orders: what a buyer asks for, what the chain keeps, and the challenge that binds a session.
+
+use std::fmt;
+use std::time::Duration;
+
+use alloy::primitives::{B256, U256};
+use alloy::providers::Provider;
+use alloy::rpc::types::{Filter, Log, TransactionReceipt};
+use alloy::sol_types::{SolCall, SolEvent};
+use vouch_abi::id::policy_id;
+use vouch_abi::{
+    Deadlines, IEscrow, IUsage, LegRequest, Offer, OrderRequest, Policy, Requirements, Terms,
+};
+use vouch_protocol::{Phase, challenge};
+
+use crate::{Error, Market, send};
+
+/// Number of the compute kind: its price is per second.
+pub const COMPUTE: u8 = 4;
+
+/// Where an order stands. The numbers are the contract's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum State {
+    /// The escrow has never seen it.
+    None = 0,
+    /// Paid for, waiting for the provider.
+    Placed = 1,
+    /// Waiting for the start verdict.
+    Accepted = 2,
+    /// Waiting for the finish verdict.
+    Running = 3,
+    /// Waiting for the challenge window to close.
+    Finished = 4,
+    /// Paid. Terminal.
+    Settled = 5,
+    /// Refunded. Terminal.
+    Refunded = 6,
+}
+
+impl State {
+    const ALL: [Self; 7] = [
+        Self::None,
+        Self::Placed,
+        Self::Accepted,
+        Self::Running,
+        Self::Finished,
+        Self::Settled,
+        Self::Refunded,
+    ];
+
+    /// The state with this number.
+    pub fn from_u8(n: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(n)).copied()
+    }
+
+    /// The state's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Placed => "placed",
+            Self::Accepted => "accepted",
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Settled => "settled",
+            Self::Refunded => "refunded",
+        }
+    }
+
+    /// Whether money can no longer move.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Settled | Self::Refunded)
+    }
+
+    /// The state an order must be in for the verdict of a phase.
+    pub const fn before(phase: Phase) -> Self {
+        match phase {
+            Phase::Start => Self::Accepted,
+            Phase::Finish => Self::Running,
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What the escrow keeps of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it stands.
+    pub state: State,
+    /// Block in which it entered the state.
+    pub since_block: u64,
+    /// When the start verdict was observed; zero before.
+    pub started_at: u64,
+    /// When the finish verdict arrived; zero before.
+    pub finished_at: u64,
+    /// Running: the start verdict's digest. Finished: the finish verdict's. Settled: the receipt's hash.
+    pub commitment: B256,
+}
+
+/// An order as it was placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The order's id.
+    pub order: B256,
+    /// Its terms, which every later call brings.
+    pub terms: Terms,
+}
+
+/// How long each step of an order may take, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// From placing to the provider's acceptance.
+    pub accept: Duration,
+    /// From there to the start verdict.
+    pub start: Duration,
+    /// From there to the finish verdict.
+    pub finish: Duration,
+    /// From there, and after the challenge window, to settlement.
+    pub settle: Duration,
+}
+
+impl Schedule {
+    /// The deadlines of an order placed at `now`.
+    pub const fn deadlines(&self, now: u64, challenge_window: u64) -> Deadlines {
+        let accept = now.saturating_add(self.accept.as_secs());
+        let start = accept.saturating_add(self.start.as_secs());
+        let finish = start.saturating_add(self.finish.as_secs());
+        let settle = finish
+            .saturating_add(challenge_window)
+            .saturating_add(self.settle.as_secs());
+        Deadlines {
+            accept,
+            start,
+            finish,
+            settle,
+        }
+    }
+}
+
+/// What a buyer decides, apart from the offers.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// One bit of the purposes of a policy.
+    pub purpose: u8,
+    /// Longest attested time, in seconds: what the compute leg locks money for.
+    pub max_duration: u32,
+    /// X25519 key to which the result is sealed.
+    pub result_key: B256,
+    /// What the datasets must measure.
+    pub requirements: Requirements,
+    /// How long each step may take.
+    pub schedule: Schedule,
+    /// Seconds in which the finish verdict may be disputed.
+    pub challenge_window: u64,
+    /// Asked of the provider.
+    pub bond: U256,
+    /// Paid to the operators.
+    pub oracle_fee: U256,
+    /// Distinguishes orders that are otherwise equal.
+    pub salt: B256,
+}
+
+impl Wish {
+    /// The request for an order over `legs`, placed at `now` (Unix seconds).
+    pub fn request(self, legs: Vec<LegRequest>, now: u64) -> OrderRequest {
+        OrderRequest {
+            legs,
+            requirements: self.requirements,
+            resultKey: self.result_key,
+            purpose: self.purpose,
+            maxDuration: self.max_duration,
+            deadlines: self.schedule.deadlines(now, self.challenge_window),
+            challengeWindow: self.challenge_window,
+            bond: self.bond,
+            oracleFee: self.oracle_fee,
+            salt: self.salt,
+        }
+    }
+}
+
+/// An offer with its policy, as an order names it. `workloadProof` stays empty: only a policy with
+/// a workload root needs one.
+pub fn leg(offer: Offer, policy: Policy) -> LegRequest {
+    LegRequest {
+        offer,
+        policy,
+        workloadProof: Vec::new(),
+    }
+}
+
+/// What a request locks: every price, the compute rate for the longest duration, the oracle fee.
+pub fn price(request: &OrderRequest) -> U256 {
+    request
+        .legs
+        .iter()
+        .map(|leg| {
+            leg.offer
+                .price
+                .saturating_mul(units(leg, request.maxDuration))
+        })
+        .fold(request.oracleFee, |sum, amount| sum.saturating_add(amount))
+}
+
+fn units(leg: &LegRequest, max_duration: u32) -> U256 {
+    match leg.offer.kind {
+        COMPUTE => U256::from(max_duration),
+        _ => U256::from(1),
+    }
+}
+
+impl Market {
+    /// Places an order. The escrow must have been approved for [`price`].
+    ///
+    /// # Errors
+    /// [`Error::Reverted`] with the contract's reason, [`Error::EventMissing`].
+    pub async fn place(
+        &self,
+        request: OrderRequest,
+    ) -> Result<(Placed, TransactionReceipt), Error> {
+        let receipt = send(self.escrow().place(request)).await?;
+        let event = self.find_event::<IEscrow::OrderPlaced>(&receipt)?;
+        Ok((
+            Placed {
+                order: event.order,
+                terms: event.terms,
+            },
+            receipt,
+        ))
+    }
+
+    /// An event of the escrow in a receipt.
+    ///
+    /// # Errors
+    /// [`Error::EventMissing`].
+    pub fn find_event<E: SolEvent>(&self, receipt: &TransactionReceipt) -> Result<E, Error> {
+        receipt
+            .logs()
+            .iter()
+            .filter(|log| log.address() == self.addresses.escrow)
+            .find_map(|log| E::decode_log(&log.inner).ok())
+            .map(|log| log.data)
+            .ok_or(Error::EventMissing {
+                tx: receipt.transaction_hash,
+                event: E::SIGNATURE,
+            })
+    }
+
+    /// Finds an order's terms by its id.
+    ///
+    /// # Errors
+    /// [`Error::OrderNotFound`], [`Error::Rpc`].
+    pub async fn terms(&self, order: B256) -> Result<Placed, Error> {
+        let log = self.placed_log(order).await?;
+        let event = decode::<IEscrow::OrderPlaced>(&log, "event OrderPlaced")?;
+        Ok(Placed {
+            order,
+            terms: event.terms,
+        })
+    }
+
+    /// Events of the escrow that concern one order, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`].
+    pub async fn history(&self, order: B256) -> Result<Vec<Log>, Error> {
+        let filter = Filter::new()
+            .address(self.addresses.escrow)
+            .from_block(self.first_block)
+            .topic1(order);
+        Ok(self.provider.get_logs(&filter).await?)
+    }
+
+    /// The orders placed so far, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`].
+    pub async fn orders(&self) -> Result<Vec<Placed>, Error> {
+        let filter = Filter::new()
+            .address(self.addresses.escrow)
+            .from_block(self.first_block)
+            .event_signature(IEscrow::OrderPlaced::SIGNATURE_HASH);
+        let logs = self.provider.get_logs(&filter).await?;
+        let placed = |log: &Log| {
+            decode::<IEscrow::OrderPlaced>(log, "event OrderPlaced").map(|event| Placed {
+                order: event.order,
+                terms: event.terms,
+            })
+        };
+        logs.iter().map(placed).collect()
+    }
+
+    /// What the escrow keeps of an order.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`], [`Error::Decode`] for a state this program does not know.
+    pub async fn record(&self, order: B256) -> Result<Record, Error> {
+        let record = self.escrow().orderOf(order).call().await?;
+        let state = State::from_u8(record.state).ok_or_else(|| Error::Decode {
+            what: "order state",
+            detail: format!("expected 0 to 6, found {}", record.state),
+        })?;
+        Ok(Record {
+            state,
+            since_block: record.sinceBlock,
+            started_at: record.startedAt,
+            finished_at: record.finishedAt,
+            commitment: record.commitment,
+        })
+    }
+
+    /// The challenge that a session must answer for the order's next phase.
+    ///
+    /// # Errors
+    /// [`Error::WrongState`] where the order does not wait for this phase, [`Error::BlockMissing`].
+    pub async fn challenge(&self, order: B256, phase: Phase, attempt: u8) -> Result<B256, Error> {
+        let record = self.record(order).await?;
+        let expected = State::before(phase);
+        if record.state != expected {
+            return Err(Error::WrongState {
+                order,
+                expected,
+                found: record.state,
+            });
+        }
+        let block = self
+            .provider
+            .get_block_by_number(record.since_block.into())
+            .await?;
+        let hash = block
+            .ok_or(Error::BlockMissing(record.since_block))?
+            .header
+            .hash;
+        Ok(challenge(
+            self.chain_id,
+            self.addresses.escrow,
+            order,
+            phase,
+            attempt,
+            hash,
+        ))
+    }
+
+    /// The policies of an order's legs, in their order: from the calldata that placed it, else from
+    /// the policies published at `usage`. Each hashes to its leg's policy id.
+    ///
+    /// # Errors
+    /// [`Error::OrderNotFound`], [`Error::Decode`] where a policy is nowhere to be found.
+    pub async fn policies(&self, placed: &Placed) -> Result<Vec<Policy>, Error> {
+        let log = self.placed_log(placed.order).await?;
+        self.policies_in(&log, &placed.terms).await
+    }
+
+    /// As [`policies`](Self::policies), from the order's `OrderPlaced` log.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] where a policy is nowhere to be found.
+    pub async fn policies_in(&self, log: &Log, terms: &Terms) -> Result<Vec<Policy>, Error> {
+        let mut brought = Vec::new();
+        if let Some(tx) = log.transaction_hash
+            && let Some(tx) = self.provider.get_transaction_by_hash(tx).await?
+            && let Ok(call) =
+                IEscrow::placeCall::abi_decode(alloy::consensus::Transaction::input(&tx))
+        {
+            brought = call
+                .request
+                .legs
+                .into_iter()
+                .map(|leg| leg.policy)
+                .collect();
+        }
+        let mut policies = Vec::with_capacity(terms.legs.len());
+        for leg in &terms.legs {
+            let policy = match brought
+                .iter()
+                .find(|policy| policy_id(policy) == leg.policy)
+            {
+                Some(policy) => policy.clone(),
+                None => self.published_policy(leg.policy).await?,
+            };
+            policies.push(policy);
+        }
+        Ok(policies)
+    }
+
+    /// A policy that was published at `usage`.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] where it was not.
+    pub async fn published_policy(&self, id: B256) -> Result<Policy, Error> {
+        let filter = Filter::new()
+            .address(self.addresses.usage)
+            .from_block(self.first_block)
+            .event_signature(IUsage::PolicyPublished::SIGNATURE_HASH)
+            .topic1(id);
+        let logs = self.provider.get_logs(&filter).await?;
+        logs.iter()
+            .filter_map(|log| decode::<IUsage::PolicyPublished>(log, "event PolicyPublished").ok())
+            .map(|event| event.terms)
+            .find(|policy| policy_id(policy) == id)
+            .ok_or_else(|| Error::Decode {
+                what: "policy",
+                detail: format!("{id} is neither in the order's calldata nor published"),
+            })
+    }
+
+    async fn placed_log(&self, order: B256) -> Result<Log, Error> {
+        let filter = Filter::new()
+            .address(self.addresses.escrow)
+            .from_block(self.first_block)
+            .event_signature(IEscrow::OrderPlaced::SIGNATURE_HASH)
+            .topic1(order);
+        let log = self.provider.get_logs(&filter).await?.into_iter().next();
+        log.ok_or(Error::OrderNotFound {
+            order,
+            escrow: self.addresses.escrow,
+            from_block: self.first_block,
+        })
+    }
+}
+
+/// Reads a log as the event `E`.
+///
+/// # Errors
+/// [`Error::Decode`].
+pub fn decode<E: SolEvent>(log: &Log, what: &'static str) -> Result<E, Error> {
+    E::decode_log(&log.inner)
+        .map(|log| log.data)
+        .map_err(|e| Error::Decode {
+            what,
+            detail: e.to_string(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule() -> Schedule {
+        let [accept, start, finish, settle] = [10, 20, 30, 40].map(Duration::from_secs);
+        Schedule {
+            accept,
+            start,
+            finish,
+            settle,
+        }
+    }
+
+    #[test]
+    fn deadlines_follow_one_another_and_never_wrap() {
+        let deadlines = schedule().deadlines(100, 5);
+        assert_eq!(
+            deadlines,
+            Deadlines {
+                accept: 110,
+                start: 130,
+                finish: 160,
+                settle: 205
+            }
+        );
+        assert_eq!(schedule().deadlines(u64::MAX, 5).settle, u64::MAX);
+    }
+
+    #[test]
+    fn the_price_counts_compute_by_the_second() {
+        let offer = |kind, price| Offer {
+            kind,
+            price: U256::from(price),
+            ..Default::default()
+        };
+        let request = OrderRequest {
+            legs: vec![
+                leg(offer(1, 100), Policy::default()),
+                leg(offer(COMPUTE, 2), Policy::default()),
+            ],
+            maxDuration: 60,
+            oracleFee: U256::from(7),
+            ..Default::default()
+        };
+        assert_eq!(price(&request), U256::from(100 + 120 + 7));
+    }
+
+    #[test]
+    fn states_have_the_numbers_of_the_contract() {
+        for (n, state) in State::ALL.into_iter().enumerate() {
+            assert_eq!(state as usize, n);
+            assert_eq!(State::from_u8(n as u8), Some(state));
+        }
+        assert_eq!(State::from_u8(7), None);
+        assert!(State::Settled.is_terminal() && !State::Finished.is_terminal());
+    }
+}
