@@ -68,15 +68,15 @@ impl Revert {
                     )
                 })
                 .collect();
-            return Self {
-                name: error.name.clone(),
-                params,
-                data: data.to_vec().into(),
-            };
+            return Self::known(&error.name, params, data);
         }
+        Self::known("", Vec::new(), data)
+    }
+
+    fn known(name: &str, params: Vec<(String, String)>, data: &[u8]) -> Self {
         Self {
-            name: String::new(),
-            params: Vec::new(),
+            name: name.to_owned(),
+            params,
             data: data.to_vec().into(),
         }
     }
