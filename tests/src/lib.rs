@@ -1,1 +1,16 @@
-//! vouch-tests.
+//! What the system tests share: finding the real tools, starting a chain, talking JSON-RPC to it.
+//!
+//! **Decides** what happens where a tool is missing: the test says so and passes on a developer's
+//! machine, and fails where the environment says `CI=true`, as `scripts/test` does.
+//!
+//! **Trusts** nothing: every child process has a time limit and dies with its test.
+//!
+//! **Leaves alone** what is right: that is for the tests in `it/`.
+
+#![forbid(unsafe_code)]
+
+pub mod node;
+pub mod paths;
+pub mod program;
+pub mod rpc;
+pub mod tools;

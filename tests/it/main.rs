@@ -1,0 +1,4 @@
+//! The whole system with the real tools, one module for each story.
+
+mod differential;
+mod solidity;
