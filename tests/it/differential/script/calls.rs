@@ -142,7 +142,14 @@ pub(super) fn transactions(s: &mut Script) {
         "eth_sendTransaction",
         json!([{"from": BOB, "to": NOBODY, "value": "0x2"}]),
     )
+    .save("filled")
     .handle();
+    s.call(
+        "filled-in receipt",
+        "eth_getTransactionReceipt",
+        json!(["$filled"]),
+    )
+    .wait();
     s.call(
         "filled-in effect",
         "eth_getBalance",

@@ -111,9 +111,6 @@ pub(super) fn signed(s: &mut Script) -> Result<()> {
             ..Default::default()
         }))?,
     );
-    send("raw nonce again", sign(legacy(0, Some(CHAIN), PRICE))?);
-    send("raw for another chain", sign(dynamic(5, 1))?);
-    send("raw too cheap", sign(legacy(5, Some(CHAIN), 1))?);
     send("raw creation", {
         let creation = TypedTransaction::Legacy(TxLegacy {
             chain_id: Some(CHAIN),
@@ -126,6 +123,12 @@ pub(super) fn signed(s: &mut Script) -> Result<()> {
         });
         sign(creation)?
     });
+    let mut refuse = |name: &str, raw: String| {
+        s.call(name, "eth_sendRawTransaction", json!([raw]));
+    };
+    refuse("raw nonce again", sign(legacy(0, Some(CHAIN), PRICE))?);
+    refuse("raw for another chain", sign(dynamic(6, 1))?);
+    refuse("raw too cheap", sign(legacy(6, Some(CHAIN), 1))?);
     s.call("delegated code", "eth_getCode", json!([BOB, "latest"]));
     s.call(
         "signer's nonce",
