@@ -1,1 +1,271 @@
-//! attestation.
+//! Who may say what the hardware showed, and what they said.
+//!
+//! **Decides** whether a quorum of operators signed a verdict, and which order a device serves.
+//!
+//! **Trusts** the governor to name operators, quorum and fee, and to bind the escrow, once; a quorum
+//! of operators to sign only what the evidence shows.
+//!
+//! **Leaves alone** what a verdict does to an order and its money (contract `escrow`).
+//!
+//! Dispatched over the call enum that `sol!` generates; contract `offers` says why.
+
+#![cfg_attr(not(any(test, feature = "export-abi")), no_std)]
+
+extern crate alloc;
+
+pub mod rules;
+
+use alloc::{vec, vec::Vec};
+
+use alloy_primitives::{Address, B256, U16, U256, address};
+use stylus_sdk::{
+    ArbResult,
+    call::RawCall,
+    host::VM,
+    prelude::*,
+    storage::{StorageAddress, StorageB256, StorageBool, StorageMap, StorageU16, StorageU256},
+};
+use vouch_abi::{
+    IAttestation::{self, IAttestationCalls},
+    IContract, Verdict,
+    call::{self, Answer, Revert},
+    id,
+};
+
+use crate::rules::Holder;
+
+/// The precompile that recovers the signer of a digest.
+const ECRECOVER: Address = address!("0000000000000000000000000000000000000001");
+
+/// The contract's storage.
+#[storage]
+pub struct Attestation {
+    governor: StorageAddress,
+    /// In one word with the governor.
+    quorum: StorageU16,
+    count: StorageU16,
+    escrow: StorageAddress,
+    fee: StorageU256,
+    operators: StorageMap<Address, StorageBool>,
+    /// [`Holder`]s by device.
+    devices: StorageMap<B256, StorageB256>,
+}
+
+mod entrypoint {
+    #![allow(missing_docs, unreachable_pub, reason = "the macro's function has no docs")]
+
+    use super::*;
+
+    #[entrypoint]
+    fn main(calldata: Vec<u8>, host: VM) -> ArbResult {
+        // The root of the contract's storage, made once.
+        let mut contract = unsafe { Attestation::new(U256::ZERO, 0, host) };
+        contract.answer(&calldata).map_err(|revert| revert.0)
+    }
+}
+
+impl Attestation {
+    /// Answers one call.
+    ///
+    /// # Errors
+    /// Whatever the called function refuses; `ValueRefused`, `UnknownFunction`, `MalformedCalldata`.
+    pub fn answer(&mut self, calldata: &[u8]) -> Answer {
+        let value = self.vm().msg_value();
+        if !value.is_zero() {
+            return Err(IContract::ValueRefused { value }.into());
+        }
+        if let Some((governor, operators, quorum, fee)) =
+            call::construction::<IAttestation::constructorCall>(calldata)?
+        {
+            return self.construct(governor, operators, quorum, fee);
+        }
+        match call::decode::<IAttestationCalls>(calldata)? {
+            IAttestationCalls::admit(c) => self.admit(&c.verdict, &c.signatures, c.busyUntil),
+            IAttestationCalls::digestOf(c) => {
+                call::returns::<IAttestation::digestOfCall>(self.digest(&c.verdict))
+            }
+            IAttestationCalls::signersOf(c) => {
+                call::returns::<IAttestation::signersOfCall>(self.signers(c.digest, &c.signatures)?)
+            }
+            IAttestationCalls::setOperators(c) => self.set_operators(c.added, c.removed, c.quorum),
+            IAttestationCalls::setFee(c) => self.set_fee(c.fee),
+            IAttestationCalls::isOperator(c) => {
+                call::returns::<IAttestation::isOperatorCall>(self.operators.get(c.account))
+            }
+            IAttestationCalls::operatorCount(_) => {
+                call::returns::<IAttestation::operatorCountCall>(self.count.get().to())
+            }
+            IAttestationCalls::quorum(_) => {
+                call::returns::<IAttestation::quorumCall>(self.quorum.get().to())
+            }
+            IAttestationCalls::fee(_) => call::returns::<IAttestation::feeCall>(self.fee.get()),
+            IAttestationCalls::holderOf(c) => self.holder_of(c.device),
+            IAttestationCalls::bindEscrow(c) => self.bind_escrow(c.escrow),
+            IAttestationCalls::governor(_) => {
+                call::returns::<IAttestation::governorCall>(self.governor.get())
+            }
+            IAttestationCalls::escrow(_) => {
+                call::returns::<IAttestation::escrowCall>(self.escrow.get())
+            }
+        }
+    }
+
+    fn construct(
+        &mut self,
+        governor: Address,
+        operators: Vec<Address>,
+        quorum: u16,
+        fee: U256,
+    ) -> Answer {
+        if !self.governor.get().is_zero() {
+            return Err(IContract::AlreadyConstructed {}.into());
+        }
+        if governor.is_zero() {
+            return Err(IContract::ZeroAddress {}.into());
+        }
+        self.governor.set(governor);
+        self.change_operators(operators, vec![], quorum)?;
+        self.change_fee(fee);
+        Ok(vec![])
+    }
+
+    fn admit(&mut self, verdict: &Verdict, signatures: &[u8], busy_until: u64) -> Answer {
+        let (caller, escrow) = (self.vm().msg_sender(), self.escrow.get());
+        if caller != escrow {
+            return Err(IAttestation::NotEscrow { caller, escrow }.into());
+        }
+        let digest = self.digest(verdict);
+        let signers = self.signers(digest, signatures)?;
+        if busy_until != 0 {
+            self.move_devices(verdict, busy_until)?;
+        }
+        self.vm().log(IAttestation::VerdictAdmitted {
+            order: verdict.order,
+            phase: verdict.phase,
+            digest,
+            reason: verdict.reason,
+            signers: signers.clone(),
+        });
+        call::returns::<IAttestation::admitCall>(IAttestation::admitReturn { digest, signers })
+    }
+
+    fn move_devices(&mut self, verdict: &Verdict, until: u64) -> Result<(), Revert> {
+        let now = self.vm().block_timestamp();
+        let (order, starts) = (verdict.order, rules::starts(verdict));
+        for &device in &verdict.devices {
+            let mut slot = self.devices.setter(device);
+            let holder = Holder::unpack(slot.get());
+            if starts {
+                slot.set(holder.take(device, order, until, now)?.pack());
+            } else if let Some(free) = holder.give_back(order) {
+                slot.set(free.pack());
+            }
+        }
+        Ok(())
+    }
+
+    fn digest(&self, verdict: &Verdict) -> B256 {
+        id::verdict_digest(self.vm().chain_id(), self.vm().contract_address(), verdict)
+    }
+
+    fn signers(&self, digest: B256, signatures: &[u8]) -> Result<Vec<Address>, Revert> {
+        rules::signers(
+            digest,
+            signatures,
+            self.quorum.get().to(),
+            |input| self.recover(input),
+            |signer| self.operators.get(signer),
+        )
+    }
+
+    fn recover(&self, input: &[u8; 128]) -> Address {
+        // A static call of a precompile: nothing of this contract's storage is touched meanwhile.
+        let output = unsafe { RawCall::new_static(self.vm()).call(ECRECOVER, input) };
+        let word = output.ok().and_then(|output| B256::try_from(output.as_slice()).ok());
+        Address::from_word(word.unwrap_or_default())
+    }
+
+    fn set_operators(
+        &mut self,
+        added: Vec<Address>,
+        removed: Vec<Address>,
+        quorum: u16,
+    ) -> Answer {
+        self.only_governor()?;
+        self.change_operators(added, removed, quorum)?;
+        Ok(vec![])
+    }
+
+    fn change_operators(
+        &mut self,
+        added: Vec<Address>,
+        removed: Vec<Address>,
+        quorum: u16,
+    ) -> Result<(), Revert> {
+        let mut count: u16 = self.count.get().to();
+        for &signer in &removed {
+            if !self.operators.replace(signer, false) {
+                return Err(IAttestation::NotOperator { signer }.into());
+            }
+            count = count.saturating_sub(1);
+        }
+        for &account in &added {
+            if account.is_zero() {
+                return Err(IContract::ZeroAddress {}.into());
+            }
+            if self.operators.replace(account, true) {
+                return Err(IAttestation::AlreadyOperator { account }.into());
+            }
+            // Saturation is out of reach: each operator costs a storage slot.
+            count = count.saturating_add(1);
+        }
+        rules::check_quorum(quorum, count)?;
+        self.count.set(U16::from(count));
+        self.quorum.set(U16::from(quorum));
+        self.vm().log(IAttestation::OperatorsChanged { added, removed, quorum });
+        Ok(())
+    }
+
+    fn set_fee(&mut self, fee: U256) -> Answer {
+        self.only_governor()?;
+        self.change_fee(fee);
+        Ok(vec![])
+    }
+
+    fn change_fee(&mut self, fee: U256) {
+        self.fee.set(fee);
+        self.vm().log(IAttestation::FeeChanged { fee });
+    }
+
+    fn holder_of(&self, device: B256) -> Answer {
+        let holder = Holder::unpack(self.devices.get(device));
+        let holder =
+            if holder.holds(self.vm().block_timestamp()) { holder } else { Holder::default() };
+        call::returns::<IAttestation::holderOfCall>(IAttestation::holderOfReturn {
+            order: holder.order,
+            until: holder.until,
+        })
+    }
+
+    fn bind_escrow(&mut self, escrow: Address) -> Answer {
+        self.only_governor()?;
+        if escrow.is_zero() {
+            return Err(IContract::ZeroAddress {}.into());
+        }
+        let bound = self.escrow.get();
+        if !bound.is_zero() {
+            return Err(IAttestation::EscrowAlreadyBound { escrow: bound }.into());
+        }
+        self.escrow.set(escrow);
+        self.vm().log(IAttestation::EscrowBound { escrow });
+        Ok(vec![])
+    }
+
+    fn only_governor(&self) -> Result<(), Revert> {
+        let caller = self.vm().msg_sender();
+        if caller == self.governor.get() {
+            return Ok(());
+        }
+        Err(IAttestation::NotGovernor { caller }.into())
+    }
+}

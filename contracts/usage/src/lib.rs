@@ -1,1 +1,207 @@
-//! usage.
+//! Under which constraints assets may be used, and how often they were.
+//!
+//! **Decides** whether a policy says of every clause that it is required or waived, which clauses a
+//! leg's payment depends on, and whether the clauses that the chain can judge allow a use. Counts
+//! uses where a policy limits them. Policies are content-addressed: callers bring them.
+//!
+//! **Trusts** the bound escrow to reserve and release uses, and the governor to bind it, once.
+//!
+//! **Leaves alone** the clauses that only hardware evidence can show to hold (operators judge
+//! those) and money (contract `escrow`).
+//!
+//! Dispatched over the call enum that `sol!` generates; contract `offers` says why.
+
+#![cfg_attr(not(any(test, feature = "export-abi")), no_std)]
+
+extern crate alloc;
+
+pub mod rules;
+
+use alloc::{vec, vec::Vec};
+
+use alloy_primitives::{Address, B256, U64, U256};
+use stylus_sdk::{
+    ArbResult,
+    host::VM,
+    prelude::*,
+    storage::{StorageAddress, StorageMap, StorageU64},
+};
+use vouch_abi::{
+    IContract,
+    IUsage::{self, IUsageCalls},
+    Policy,
+    call::{self, Answer, Revert},
+    id,
+};
+use vouch_protocol::clause::{Clause, Clauses};
+
+/// The contract's storage.
+#[storage]
+pub struct Usage {
+    governor: StorageAddress,
+    escrow: StorageAddress,
+    /// Uses by policy.
+    uses: StorageMap<B256, StorageU64>,
+    /// Uses by policy and buyer.
+    uses_by: StorageMap<B256, StorageMap<Address, StorageU64>>,
+}
+
+mod entrypoint {
+    #![allow(missing_docs, unreachable_pub, reason = "the macro's function has no docs")]
+
+    use super::*;
+
+    #[entrypoint]
+    fn main(calldata: Vec<u8>, host: VM) -> ArbResult {
+        // The root of the contract's storage, made once.
+        let mut contract = unsafe { Usage::new(U256::ZERO, 0, host) };
+        contract.answer(&calldata).map_err(|revert| revert.0)
+    }
+}
+
+impl Usage {
+    /// Answers one call.
+    ///
+    /// # Errors
+    /// Whatever the called function refuses; `ValueRefused`, `UnknownFunction`, `MalformedCalldata`.
+    pub fn answer(&mut self, calldata: &[u8]) -> Answer {
+        let value = self.vm().msg_value();
+        if !value.is_zero() {
+            return Err(IContract::ValueRefused { value }.into());
+        }
+        if let Some((governor,)) = call::construction::<IUsage::constructorCall>(calldata)? {
+            return self.construct(governor);
+        }
+        match call::decode::<IUsageCalls>(calldata)? {
+            IUsageCalls::publish(c) => self.publish(c.policy),
+            IUsageCalls::reserve(c) => self.reserve(&c),
+            IUsageCalls::release(c) => self.release(&c.ids, &c.clauses, c.buyer),
+            IUsageCalls::requiredClauses(c) => {
+                call::returns::<IUsage::requiredClausesCall>(rules::required(&c.policy)?.0)
+            }
+            IUsageCalls::uses(c) => {
+                call::returns::<IUsage::usesCall>(self.uses.get(c.policy).to())
+            }
+            IUsageCalls::usesBy(c) => call::returns::<IUsage::usesByCall>(
+                self.uses_by.getter(c.policy).get(c.buyer).to(),
+            ),
+            IUsageCalls::idOf(c) => call::returns::<IUsage::idOfCall>(id::policy_id(&c.policy)),
+            IUsageCalls::bindEscrow(c) => self.bind_escrow(c.escrow),
+            IUsageCalls::governor(_) => call::returns::<IUsage::governorCall>(self.governor.get()),
+            IUsageCalls::escrow(_) => call::returns::<IUsage::escrowCall>(self.escrow.get()),
+        }
+    }
+
+    fn construct(&mut self, governor: Address) -> Answer {
+        if !self.governor.get().is_zero() {
+            return Err(IContract::AlreadyConstructed {}.into());
+        }
+        if governor.is_zero() {
+            return Err(IContract::ZeroAddress {}.into());
+        }
+        self.governor.set(governor);
+        Ok(vec![])
+    }
+
+    fn publish(&mut self, policy: Policy) -> Answer {
+        rules::required(&policy)?;
+        let id = id::policy_id(&policy);
+        let publisher = self.vm().msg_sender();
+        self.vm().log(IUsage::PolicyPublished { policy: id, publisher, terms: policy });
+        call::returns::<IUsage::publishCall>(id)
+    }
+
+    fn reserve(&mut self, call: &IUsage::reserveCall) -> Answer {
+        self.only_escrow()?;
+        let expected = call.ids.len();
+        for found in [call.policies.len(), call.workloadProofs.len()] {
+            same_length(expected, found)?;
+        }
+        let now = self.vm().block_timestamp();
+        let legs = call.ids.iter().zip(&call.policies).zip(&call.workloadProofs);
+        for ((&expected, policy), proof) in legs {
+            let found = id::policy_id(policy);
+            if found != expected {
+                return Err(IUsage::PolicyMismatch { expected, found }.into());
+            }
+            let required = rules::required(policy)?;
+            rules::check(policy, found, required, proof, &call.r#use, now)?;
+            self.count(policy, found, required, call.r#use.buyer)?;
+        }
+        Ok(vec![])
+    }
+
+    fn count(
+        &mut self,
+        policy: &Policy,
+        id: B256,
+        required: Clauses,
+        buyer: Address,
+    ) -> Result<(), Revert> {
+        if required.contains(Clause::MaxUses) {
+            let limit = policy.maxUses;
+            let mut uses = self.uses.setter(id);
+            let count = rules::count(uses.get().to(), limit)
+                .ok_or(IUsage::UsesExhausted { policy: id, limit })?;
+            uses.set(U64::from(count));
+        }
+        if required.contains(Clause::MaxUsesPerBuyer) {
+            let limit = policy.maxUsesPerBuyer;
+            let mut of_policy = self.uses_by.setter(id);
+            let mut uses = of_policy.setter(buyer);
+            let count = rules::count(uses.get().to(), limit)
+                .ok_or(IUsage::BuyerUsesExhausted { policy: id, buyer, limit })?;
+            uses.set(U64::from(count));
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, ids: &[B256], clauses: &[u32], buyer: Address) -> Answer {
+        self.only_escrow()?;
+        same_length(ids.len(), clauses.len())?;
+        for (&id, &clauses) in ids.iter().zip(clauses) {
+            let required = Clauses(clauses);
+            if required.contains(Clause::MaxUses) {
+                let mut uses = self.uses.setter(id);
+                let count = uses.get().saturating_sub(U64::ONE);
+                uses.set(count);
+            }
+            if required.contains(Clause::MaxUsesPerBuyer) {
+                let mut of_policy = self.uses_by.setter(id);
+                let mut uses = of_policy.setter(buyer);
+                let count = uses.get().saturating_sub(U64::ONE);
+                uses.set(count);
+            }
+        }
+        Ok(vec![])
+    }
+
+    fn bind_escrow(&mut self, escrow: Address) -> Answer {
+        let caller = self.vm().msg_sender();
+        if caller != self.governor.get() {
+            return Err(IUsage::NotGovernor { caller }.into());
+        }
+        if escrow.is_zero() {
+            return Err(IContract::ZeroAddress {}.into());
+        }
+        let bound = self.escrow.get();
+        if !bound.is_zero() {
+            return Err(IUsage::EscrowAlreadyBound { escrow: bound }.into());
+        }
+        self.escrow.set(escrow);
+        self.vm().log(IUsage::EscrowBound { escrow });
+        Ok(vec![])
+    }
+
+    fn only_escrow(&self) -> Result<(), Revert> {
+        let (caller, escrow) = (self.vm().msg_sender(), self.escrow.get());
+        if caller == escrow { Ok(()) } else { Err(IUsage::NotEscrow { caller, escrow }.into()) }
+    }
+}
+
+fn same_length(expected: usize, found: usize) -> Result<(), Revert> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(IUsage::LengthsDiffer { expected: U256::from(expected), found: U256::from(found) }.into())
+}

@@ -1,0 +1,294 @@
+//! Who has signed, and which order a device serves.
+
+use alloc::vec::Vec;
+
+use alloy_primitives::{Address, B256, FixedBytes, U256};
+use vouch_abi::{IAttestation, Verdict, call::Revert};
+
+/// Bytes of a signature: `r || s || v`.
+const SIGNATURE: usize = 65;
+/// Half the order of secp256k1: of the two `s` that verify, only the smaller is taken.
+const HALF_ORDER: U256 = U256::from_limbs([
+    0xdfe9_2f46_681b_20a0,
+    0x5d57_6e73_57a4_501d,
+    0xffff_ffff_ffff_ffff,
+    0x7fff_ffff_ffff_ffff,
+]);
+const START: u8 = 1;
+const ACCEPTED: u16 = 0;
+
+/// The input of the precompile that recovers signers, `digest || v || r || s`, for a signature whose
+/// shape is right.
+fn recovery_input(digest: B256, signature: &[u8]) -> Option<[u8; 128]> {
+    let (r, rest) = signature.split_first_chunk::<32>()?;
+    let (s, v) = rest.split_first_chunk::<32>()?;
+    let &[v @ (27 | 28)] = v else { return None };
+    if U256::from_be_bytes(*s) > HALF_ORDER {
+        return None;
+    }
+    let mut input = [0; 128];
+    let words: [&[u8; 32]; 4] = [&digest.0, &B256::with_last_byte(v).0, r, s];
+    input.iter_mut().zip(words.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+    Some(input)
+}
+
+/// The signers of a digest: operators only, each once, in ascending order, at least `quorum`.
+/// `recover` is the precompile, zero where it finds no signer.
+///
+/// # Errors
+/// `InvalidSignature`, `SignersNotAscending`, `NotOperator`, `QuorumNotReached`.
+pub fn signers(
+    digest: B256,
+    signatures: &[u8],
+    quorum: u16,
+    recover: impl Fn(&[u8; 128]) -> Address,
+    is_operator: impl Fn(Address) -> bool,
+) -> Result<Vec<Address>, Revert> {
+    let mut signers = Vec::new();
+    let mut previous = Address::ZERO;
+    for (index, signature) in signatures.chunks(SIGNATURE).enumerate() {
+        let signer = recovery_input(digest, signature).map(|input| recover(&input));
+        let next = signer
+            .filter(|signer| !signer.is_zero())
+            .ok_or_else(|| IAttestation::InvalidSignature { index: U256::from(index) })?;
+        if next <= previous {
+            return Err(IAttestation::SignersNotAscending { previous, next }.into());
+        }
+        if !is_operator(next) {
+            return Err(IAttestation::NotOperator { signer: next }.into());
+        }
+        signers.push(next);
+        previous = next;
+    }
+    let found = u16::try_from(signers.len()).unwrap_or(u16::MAX);
+    if found < quorum {
+        return Err(IAttestation::QuorumNotReached { expected: quorum, found }.into());
+    }
+    Ok(signers)
+}
+
+/// Refuses quorums that anybody or nobody could reach.
+///
+/// # Errors
+/// `InvalidQuorum`.
+pub fn check_quorum(quorum: u16, operators: u16) -> Result<(), Revert> {
+    if quorum == 0 || quorum > operators {
+        return Err(IAttestation::InvalidQuorum { quorum, operators }.into());
+    }
+    Ok(())
+}
+
+/// Whether the verdict starts an order, and so takes its devices.
+pub const fn starts(verdict: &Verdict) -> bool {
+    verdict.phase == START && verdict.reason == ACCEPTED
+}
+
+/// The order a device serves, in one word: the first 24 bytes of the order's id, and until when. A
+/// device given back keeps the order with time zero, so that its slot is not paid for anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// First 24 bytes of the order's id.
+    pub order: FixedBytes<24>,
+    /// The last second in which the device is the order's.
+    pub until: u64,
+}
+
+impl Holder {
+    /// Whether the order's hold has not ended.
+    pub const fn holds(&self, now: u64) -> bool {
+        now <= self.until
+    }
+
+    /// The device in the hands of `order`, where it is free or already is.
+    ///
+    /// # Errors
+    /// `DeviceBusy`.
+    pub fn take(self, device: B256, order: B256, until: u64, now: u64) -> Result<Self, Revert> {
+        let order = prefix(order);
+        if self.holds(now) && self.order != order {
+            let (order, until) = (self.order, self.until);
+            return Err(IAttestation::DeviceBusy { device, order, until }.into());
+        }
+        Ok(Self { order, until })
+    }
+
+    /// The device given back, where it is in the hands of `order`.
+    pub fn give_back(self, order: B256) -> Option<Self> {
+        (self.until != 0 && self.order == prefix(order)).then_some(Self { until: 0, ..self })
+    }
+
+    /// `order (24 bytes) || until (8)`
+    pub fn pack(self) -> B256 {
+        self.order.concat_const::<8, 32>(FixedBytes(self.until.to_be_bytes()))
+    }
+
+    /// Reads what [`Self::pack`] wrote.
+    pub fn unpack(word: B256) -> Self {
+        let (order, until) = word.split_at(24);
+        Self {
+            order: FixedBytes::from_slice(order),
+            until: until.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
+        }
+    }
+}
+
+fn prefix(order: B256) -> FixedBytes<24> {
+    Holder::unpack(order).order
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DIGEST: B256 = B256::repeat_byte(0xd1);
+    const NOW: u64 = 1_000;
+
+    /// A signature of the operator with this number: `r` carries it, and [`recover`] finds it.
+    fn signature(operator: u8) -> Vec<u8> {
+        let mut bytes = vec![0; SIGNATURE];
+        bytes[31] = operator;
+        bytes[63] = 1;
+        bytes[64] = 27;
+        bytes
+    }
+
+    fn recover(input: &[u8; 128]) -> Address {
+        assert_eq!(input[..32], DIGEST.0, "digest first");
+        assert_eq!(input[63], 27, "then v");
+        assert_eq!(input[127], 1, "s last");
+        Address::with_last_byte(input[95])
+    }
+
+    /// Three operators: 1, 2 and 3.
+    fn sign(numbers: &[u8], quorum: u16) -> Result<Vec<Address>, Revert> {
+        let signatures: Vec<u8> = numbers.iter().flat_map(|n| signature(*n)).collect();
+        verify(&signatures, quorum)
+    }
+
+    fn verify(signatures: &[u8], quorum: u16) -> Result<Vec<Address>, Revert> {
+        let is_operator = |signer| (1..=3).any(|n| signer == Address::with_last_byte(n));
+        signers(DIGEST, signatures, quorum, recover, is_operator)
+    }
+
+    fn invalid(index: usize) -> Result<Vec<Address>, Revert> {
+        Err(IAttestation::InvalidSignature { index: U256::from(index) }.into())
+    }
+
+    #[test]
+    fn a_quorum_of_operators_is_accepted() {
+        let addresses = |n: &[u8]| Ok(n.iter().map(|n| Address::with_last_byte(*n)).collect());
+        assert_eq!(sign(&[1, 3], 2), addresses(&[1, 3]));
+        assert_eq!(sign(&[1, 2, 3], 2), addresses(&[1, 2, 3]));
+    }
+
+    #[test]
+    fn signers_errors_when_quorum_is_not_reached() {
+        let missing = |expected, found| {
+            Err(IAttestation::QuorumNotReached { expected, found }.into())
+        };
+        assert_eq!(sign(&[], 1), missing(1, 0));
+        assert_eq!(sign(&[1, 2], 3), missing(3, 2));
+    }
+
+    #[test]
+    fn signers_errors_when_not_ascending_or_repeated() {
+        let address = Address::with_last_byte;
+        for (numbers, previous, next) in [([1, 1], 1, 1), ([2, 1], 2, 1)] {
+            let expected = IAttestation::SignersNotAscending {
+                previous: address(previous),
+                next: address(next),
+            };
+            assert_eq!(sign(&numbers, 2), Err(expected.into()));
+        }
+    }
+
+    #[test]
+    fn signers_errors_when_a_signer_is_no_operator() {
+        let expected = IAttestation::NotOperator { signer: Address::with_last_byte(4) };
+        assert_eq!(sign(&[1, 2, 4], 2), Err(expected.into()), "a quorum does not cover for it");
+    }
+
+    #[test]
+    fn signers_errors_when_a_signature_is_malformed() {
+        let mut signatures = [signature(1), signature(2)].concat();
+        for length in SIGNATURE + 1..2 * SIGNATURE {
+            assert_eq!(verify(&signatures[..length], 1), invalid(1), "{length} bytes");
+        }
+        for v in [0, 1, 26, 29, 255] {
+            signatures[2 * SIGNATURE - 1] = v;
+            assert_eq!(verify(&signatures, 1), invalid(1), "v {v}");
+        }
+        assert_eq!(sign(&[0], 1), invalid(0), "the precompile finds no signer");
+    }
+
+    #[test]
+    fn signers_errors_when_s_is_in_the_upper_half() {
+        let order = "0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+        let half = order.parse::<U256>().unwrap() / U256::from(2);
+        assert_eq!(HALF_ORDER, half);
+        let with_s = |s: U256| {
+            let mut bytes = signature(1);
+            bytes[32..64].copy_from_slice(&s.to_be_bytes::<32>());
+            signers(DIGEST, &bytes, 1, |_| Address::with_last_byte(1), |_| true)
+        };
+        assert!(with_s(half).is_ok());
+        assert_eq!(with_s(half + U256::from(1)), invalid(0));
+        assert_eq!(with_s(U256::MAX), invalid(0));
+    }
+
+    #[test]
+    fn quorums_nobody_or_anybody_could_reach_are_refused() {
+        assert_eq!(check_quorum(1, 1), Ok(()));
+        assert_eq!(check_quorum(3, 3), Ok(()));
+        for (quorum, operators) in [(0, 3), (4, 3), (1, 0), (0, 0)] {
+            let expected = IAttestation::InvalidQuorum { quorum, operators };
+            assert_eq!(check_quorum(quorum, operators), Err(expected.into()));
+        }
+    }
+
+    #[test]
+    fn take_errors_when_the_device_is_busy() {
+        let (device, one, other) = (DIGEST, B256::repeat_byte(1), B256::repeat_byte(2));
+        let held = Holder::default().take(device, one, NOW + 9, NOW).unwrap();
+        let busy = IAttestation::DeviceBusy { device, order: held.order, until: NOW + 9 };
+        assert_eq!(held.take(device, other, NOW + 99, NOW + 9), Err(busy.into()));
+        assert!(held.take(device, other, NOW + 99, NOW + 10).is_ok(), "the hold has ended");
+        assert!(held.take(device, one, NOW + 99, NOW).is_ok(), "its own order");
+    }
+
+    #[test]
+    fn only_the_holding_order_gives_a_device_back() {
+        let (one, other) = (B256::repeat_byte(1), B256::repeat_byte(2));
+        let held = Holder::default().take(DIGEST, one, NOW, NOW).unwrap();
+        assert_eq!(held.give_back(other), None);
+        let free = held.give_back(one).unwrap();
+        assert!(!free.holds(1));
+        assert_eq!(free.give_back(one), None);
+        assert!(free.take(DIGEST, other, NOW, NOW).is_ok());
+    }
+
+    #[test]
+    fn only_an_accepted_start_takes_devices() {
+        let verdict = |phase, reason| Verdict { phase, reason, ..Default::default() };
+        assert!(starts(&verdict(1, 0)));
+        assert!(!starts(&verdict(1, 113)));
+        assert!(!starts(&verdict(2, 0)));
+    }
+
+    proptest! {
+        #[test]
+        fn packing_round_trips(order: [u8; 24], until: u64) {
+            let holder = Holder { order: order.into(), until };
+            prop_assert_eq!(Holder::unpack(holder.pack()), holder);
+        }
+
+        #[test]
+        fn hostile_signatures_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = signers(DIGEST, &bytes, 1, |_| Address::ZERO, |_| true);
+        }
+    }
+}
