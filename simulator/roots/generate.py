@@ -64,12 +64,10 @@ def key_bytes(key):
     )
 
 
-for product, base in [("genoa", 0x20000), ("turin", 0x30000)]:
-    title = product.capitalize()
-    ark, ask = (rsa.generate_private_key(65537, 4096) for _ in range(2))
-    root = certificate(f"ARK-{title}", ark, f"ARK-{title}", ark, base, None, True)
-    middle = certificate(f"SEV-{title}", ask, f"ARK-{title}", ark, base + 2, 0, False)
-    write(f"{product}-ark.key.der", key_bytes(ark))
-    write(f"{product}-ask.key.der", key_bytes(ask))
-    write(f"{product}-ark.der", root.public_bytes(serialization.Encoding.DER))
-    write(f"{product}-ask.der", middle.public_bytes(serialization.Encoding.DER))
+ark, ask = (rsa.generate_private_key(65537, 4096) for _ in range(2))
+root = certificate("ARK-Simulated", ark, "ARK-Simulated", ark, 0x70000, None, True)
+signer = certificate("SEV-Simulated", ask, "ARK-Simulated", ark, 0x70002, 0, False)
+write("ark.key.der", key_bytes(ark))
+write("ask.key.der", key_bytes(ask))
+write("ark.der", root.public_bytes(serialization.Encoding.DER))
+write("ask.der", signer.public_bytes(serialization.Encoding.DER))

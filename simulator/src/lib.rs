@@ -47,15 +47,18 @@ pub use tamper::{Tamper, UnknownTamper};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roots {
     /// In the place of NVIDIA's device identity CA.
-    pub gpu: Vec<u8>,
-    /// In the place of AMD's ARK of each generation.
-    pub cpu: [(Product, &'static [u8]); 2],
+    pub nvidia: Vec<u8>,
+    /// In the place of AMD's root key, for every generation.
+    pub amd_ark: &'static [u8],
+    /// In the place of AMD's signing key.
+    pub amd_ask: &'static [u8],
 }
 
 /// The roots that a verifier must be given to accept simulated evidence. Always the same bytes.
 pub fn roots() -> Roots {
     Roots {
-        gpu: gpu::Vendor::simulated().root(),
-        cpu: Product::ALL.map(|product| (product, product.root())),
+        nvidia: gpu::Vendor::simulated().root(),
+        amd_ark: snp::ARK,
+        amd_ask: snp::ASK,
     }
 }

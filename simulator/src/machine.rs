@@ -7,7 +7,7 @@ use vouch_protocol::{Statement, device};
 use crate::{
     gpu::{Gpu, Vendor},
     session::Session,
-    snp::{Cpu, Launch, Product, SIGNED_LEN},
+    snp::{self, Cpu, Launch, Product, SIGNED_LEN},
     tamper::Tamper,
 };
 
@@ -119,11 +119,10 @@ impl Machine {
 
     /// The identities that a verdict names: the GPUs', then the processor's.
     pub fn devices(&self) -> Vec<B256> {
-        let chip_id = self.cpu.chip_id();
         self.gpus
             .iter()
             .map(|gpu| device::gpu(&gpu.serial()))
-            .chain([device::cpu(&chip_id)])
+            .chain([device::cpu(self.cpu.chip_id())])
             .collect()
     }
 
@@ -179,11 +178,10 @@ impl Machine {
         if lie(Tamper::CpuSignature) {
             report[SIGNED_LEN] ^= 1;
         }
-        let product = self.cpu.product();
         let chain = [
             self.cpu.vcek().to_vec(),
-            product.intermediate().to_vec(),
-            product.root().to_vec(),
+            snp::ASK.to_vec(),
+            snp::ARK.to_vec(),
         ];
         Evidence {
             statement,

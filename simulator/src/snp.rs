@@ -17,6 +17,12 @@ const POLICY: usize = 0x008;
 const REPORT_DATA: usize = 0x050;
 const DEBUG_BIT: u64 = 1 << 19;
 
+/// In the place of AMD's root key, for every generation. DER.
+pub(crate) const ARK: &[u8] = include_bytes!("../roots/ark.der");
+/// In the place of AMD's signing key. DER.
+pub(crate) const ASK: &[u8] = include_bytes!("../roots/ask.der");
+const ASK_KEY: &[u8] = include_bytes!("../roots/ask.key.der");
+
 /// The generation of a simulated processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Product {
@@ -36,29 +42,6 @@ impl Product {
         match self {
             Self::Genoa => "Genoa",
             Self::Turin => "Turin",
-        }
-    }
-
-    /// The simulated ARK, DER.
-    pub const fn root(self) -> &'static [u8] {
-        match self {
-            Self::Genoa => include_bytes!("../roots/genoa-ark.der"),
-            Self::Turin => include_bytes!("../roots/turin-ark.der"),
-        }
-    }
-
-    /// The simulated ASK, DER.
-    pub const fn intermediate(self) -> &'static [u8] {
-        match self {
-            Self::Genoa => include_bytes!("../roots/genoa-ask.der"),
-            Self::Turin => include_bytes!("../roots/turin-ask.der"),
-        }
-    }
-
-    const fn intermediate_key(self) -> &'static [u8] {
-        match self {
-            Self::Genoa => include_bytes!("../roots/genoa-ask.key.der"),
-            Self::Turin => include_bytes!("../roots/turin-ask.key.der"),
         }
     }
 
@@ -131,6 +114,7 @@ pub(crate) struct Launch {
 pub struct Cpu {
     product: Product,
     key: Key,
+    /// The report's field: zero after the chip id's own length.
     chip_id: [u8; 64],
     vcek: Vec<u8>,
 }
@@ -155,9 +139,9 @@ impl Cpu {
         self.product
     }
 
-    /// The report's `CHIP_ID` field: zero after the chip id's own length.
-    pub fn chip_id(&self) -> [u8; 64] {
-        self.chip_id
+    /// What tells one chip from another: 64 bytes, on Turin 8.
+    pub fn chip_id(&self) -> &[u8] {
+        &self.chip_id[..self.product.chip_id_len()]
     }
 
     /// The certificate of the key that signs reports, DER.
@@ -238,12 +222,12 @@ fn vcek(product: Product, key: &Key, chip_id: &[u8]) -> Vec<u8> {
     extensions.push(amd(&[4], chip_id));
     Certificate {
         serial: vec![0],
-        issuer: name(&format!("SEV-{}", product.name())),
+        issuer: name("SEV-Simulated"),
         subject: name("SEV-VCEK"),
         not_before: "20240101000000Z",
         not_after: "20440101000000Z",
         public_key_info: key.public_key_info(),
         extensions,
     }
-    .sign(&Key::embedded(product.intermediate_key()))
+    .sign(&Key::embedded(ASK_KEY))
 }
