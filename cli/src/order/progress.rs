@@ -1,0 +1,261 @@
+//! The steps of an order after it was placed.
+
+use std::path::PathBuf;
+
+use alloy::primitives::{Address, B256};
+use alloy::providers::Provider;
+use alloy::sol_types::{SolCall, SolEvent};
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde_json::json;
+use vouch_abi::{IEscrow, Verdict};
+use vouch_client::{Error, Market, Placed, State, send};
+use vouch_protocol::Phase;
+
+use super::{OrderArgs, place::approve, step_json};
+use crate::asset::file_digest;
+use crate::chain::{ChainArgs, SignerArgs, Token};
+use crate::output::{Failure, Format, Report};
+
+/// `order evidence`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  vouch order evidence 0x91ab… bundle.json --store http://127.0.0.1:9180
+
+The phase is the one the order waits for: start once accepted, finish once running.")]
+pub struct Evidence {
+    /// Order id.
+    order: B256,
+    /// Evidence bundle.
+    bundle: PathBuf,
+    /// Upload the bundle to this evidence store first, and announce it there.
+    #[arg(long, value_name = "URL", conflicts_with = "uri")]
+    store: Option<String>,
+    /// Where the bundle can be had already.
+    #[arg(long, value_name = "URI", default_value = "")]
+    uri: String,
+    /// Finish only: the sealed outputs that were delivered.
+    #[arg(long, value_name = "FILE", conflicts_with = "outputs_digest")]
+    outputs: Option<PathBuf>,
+    /// Finish only: SHA-256 of the sealed outputs, where they are elsewhere.
+    #[arg(long, value_name = "HEX")]
+    outputs_digest: Option<B256>,
+    /// Which try of the phase this is.
+    #[arg(long, value_name = "N", default_value = "0")]
+    attempt: u8,
+    #[command(flatten)]
+    chain: ChainArgs,
+    #[command(flatten)]
+    signer: SignerArgs,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+/// `order withdraw`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  vouch order withdraw --keystore operator.json --password-file secret"
+)]
+pub struct Withdraw {
+    /// Another token than the deployment's.
+    #[arg(long, value_name = "ADDRESS")]
+    token: Option<Address>,
+    #[command(flatten)]
+    chain: ChainArgs,
+    #[command(flatten)]
+    signer: SignerArgs,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+pub(super) async fn accept(args: &OrderArgs) -> Result<Report, Failure> {
+    let (market, account) = args.chain.market_as(&args.signer).await?;
+    let placed = market.terms(args.order).await?;
+    if placed.terms.provider != account {
+        return Err(Failure::usage(format!(
+            "order {}: for provider {}, this account is {account}",
+            placed.order, placed.terms.provider
+        )));
+    }
+    let token = Token::of(&market, placed.terms.token).await?;
+    if !placed.terms.bond.is_zero() {
+        approve(&market, &token, account, placed.terms.bond).await?;
+    }
+    let receipt = send(market.escrow().accept(placed.terms.clone())).await?;
+    let text = format!("accepted, bond {}\n", token.show(placed.terms.bond));
+    Ok(Report::new(
+        step_json(&placed, State::Accepted, receipt.transaction_hash),
+        text,
+    ))
+}
+
+pub(super) async fn evidence(args: &Evidence) -> Result<Report, Failure> {
+    let bytes = std::fs::read(&args.bundle)
+        .with_context(|| format!("reading bundle {}", args.bundle.display()))
+        .map_err(Failure::Usage)?;
+    let digest = file_digest(&args.bundle)?.0;
+    let delivered = match (&args.outputs, args.outputs_digest) {
+        (Some(path), _) => Some(file_digest(path)?.0),
+        (None, digest) => digest,
+    };
+    let (market, _) = args.chain.market_as(&args.signer).await?;
+    let placed = market.terms(args.order).await?;
+    let phase = waits_for(market.record(args.order).await?.state)
+        .ok_or_else(|| Failure::usage(format!("order {}: waits for no evidence", args.order)))?;
+    let outputs = match (phase, delivered) {
+        (Phase::Start, None) => B256::ZERO,
+        (Phase::Start, Some(_)) => {
+            return Err(Failure::usage(
+                "outputs: the order waits for start evidence, which has none",
+            ));
+        }
+        (Phase::Finish, Some(digest)) => digest,
+        (Phase::Finish, None) => {
+            return Err(Failure::usage(
+                "finish evidence: give --outputs FILE or --outputs-digest HEX",
+            ));
+        }
+    };
+    let uri = match &args.store {
+        Some(store) => put_bundle(store, digest, bytes).await?,
+        None => args.uri.clone(),
+    };
+    let escrow = market.escrow();
+    let call = escrow.submitEvidence(
+        placed.terms.clone(),
+        phase as u8,
+        args.attempt,
+        digest,
+        outputs,
+        uri.clone(),
+    );
+    let receipt = send(call).await?;
+    let json = json!({
+        "order": placed.order,
+        "phase": phase.name(),
+        "attempt": args.attempt,
+        "evidence": digest,
+        "outputs": outputs,
+        "uri": uri,
+        "transaction": receipt.transaction_hash,
+    });
+    Ok(Report::new(
+        json,
+        format!("announced {phase} evidence {digest}\n"),
+    ))
+}
+
+/// The phase whose evidence an order in this state waits for.
+const fn waits_for(state: State) -> Option<Phase> {
+    match state {
+        State::Accepted => Some(Phase::Start),
+        State::Running => Some(Phase::Finish),
+        _ => None,
+    }
+}
+
+/// Uploads a bundle to an evidence store; its address there.
+pub(crate) async fn put_bundle(
+    store: &str,
+    digest: B256,
+    bytes: Vec<u8>,
+) -> Result<String, Failure> {
+    let url = format!(
+        "{}/v1/evidence/{}",
+        store.trim_end_matches('/'),
+        hex::encode(digest)
+    );
+    let context = || format!("uploading the bundle to {url}");
+    let answer = reqwest::Client::new()
+        .put(&url)
+        .body(bytes)
+        .send()
+        .await
+        .with_context(context)?;
+    let status = answer.status();
+    if !status.is_success() {
+        let detail = answer.text().await.unwrap_or_default();
+        return Err(Failure::Failed(anyhow!(
+            "{}: {status} {}",
+            context(),
+            detail.trim()
+        )));
+    }
+    Ok(url)
+}
+
+pub(super) async fn refund(args: &OrderArgs) -> Result<Report, Failure> {
+    let (market, _) = args.chain.market_as(&args.signer).await?;
+    let placed = market.terms(args.order).await?;
+    let receipt = send(market.escrow().refund(placed.terms.clone())).await?;
+    let event = market.find_event::<IEscrow::OrderRefunded>(&receipt)?;
+    let token = Token::of(&market, placed.terms.token).await?;
+    let mut json = step_json(&placed, State::Refunded, receipt.transaction_hash);
+    json["refund"] = json!(token.number(event.refund));
+    Ok(Report::new(
+        json,
+        format!("refunded {}\n", token.show(event.refund)),
+    ))
+}
+
+pub(super) async fn settle(args: &OrderArgs) -> Result<Report, Failure> {
+    let (market, _) = args.chain.market_as(&args.signer).await?;
+    let placed = market.terms(args.order).await?;
+    let verdict = finish_verdict(&market, &placed).await?;
+    let receipt = send(market.escrow().settle(placed.terms.clone(), verdict)).await?;
+    let json = step_json(&placed, State::Settled, receipt.transaction_hash);
+    Ok(Report::new(json, format!("settled {}\n", placed.order)))
+}
+
+/// The verdict that finished an order, from the transaction that brought it.
+async fn finish_verdict(market: &Market, placed: &Placed) -> Result<Verdict, Failure> {
+    let logs = market.history(placed.order).await?;
+    let finished = logs
+        .iter()
+        .find(|log| log.topic0() == Some(&IEscrow::OrderFinished::SIGNATURE_HASH));
+    let tx = finished
+        .and_then(|log| log.transaction_hash)
+        .ok_or_else(|| {
+            Failure::usage(format!("order {}: has no finish verdict yet", placed.order))
+        })?;
+    let found = market
+        .provider
+        .get_transaction_by_hash(tx)
+        .await
+        .map_err(Error::from)?;
+    let found = found.ok_or_else(|| anyhow!("transaction {tx}: the endpoint does not have it"))?;
+    let input = alloy::consensus::Transaction::input(found.inner.inner());
+    // A verdict that another contract brought stands inside that contract's calldata.
+    let call = IEscrow::submitVerdictCall::abi_decode(input)
+        .with_context(|| format!("transaction {tx}: expected a call of submitVerdict"))?;
+    Ok(call.verdict)
+}
+
+pub(super) async fn withdraw(args: &Withdraw) -> Result<Report, Failure> {
+    let (market, account) = args.chain.market_as(&args.signer).await?;
+    let token = Token::of(&market, args.token.unwrap_or(market.addresses.token)).await?;
+    let escrow = market.escrow();
+    let credit = escrow
+        .creditOf(account, token.address)
+        .call()
+        .await
+        .map_err(Error::from)?;
+    if credit.is_zero() {
+        let json = json!({ "account": account, "amount": "0" });
+        return Ok(Report::new(
+            json,
+            format!("nothing to withdraw for {account}\n"),
+        ));
+    }
+    let receipt = send(escrow.withdraw(token.address)).await?;
+    let json = json!({
+        "account": account,
+        "token": token.address,
+        "amount": token.number(credit),
+        "transaction": receipt.transaction_hash,
+    });
+    Ok(Report::new(
+        json,
+        format!("withdrew {}\n", token.show(credit)),
+    ))
+}

@@ -1,0 +1,378 @@
+//! Usage policies as files: TOML or JSON, one key for each clause, each a requirement or `"any"`.
+//!
+//! Nothing is optional: a policy that leaves a clause out, or names one that does not exist, is
+//! refused by the clause's name.
+
+use alloy::primitives::{Address, B256, FixedBytes};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use vouch_abi::Policy;
+use vouch_protocol::{Clause, Clauses};
+
+use crate::when;
+
+/// What a file says in place of a requirement.
+const ANY: &str = "any";
+/// Names of the bits of a policy's small sets.
+pub const CPU_KINDS: [&str; 2] = ["sev-snp", "tdx"];
+/// As above.
+pub const ARCHITECTURES: [&str; 2] = ["hopper", "blackwell"];
+/// As above.
+pub const GPU_MODES: [&str; 3] = ["single", "multi", "protected-pcie"];
+/// As above.
+pub const PURPOSES: [&str; 4] = ["train", "fine-tune", "infer", "evaluate"];
+/// Intel's TCB statuses, by their bit.
+pub const TDX_STATUSES: [&str; 7] = [
+    "up-to-date",
+    "sw-hardening-needed",
+    "configuration-needed",
+    "configuration-and-sw-hardening-needed",
+    "out-of-date",
+    "out-of-date-configuration-needed",
+    "revoked",
+];
+
+/// Reads a policy file: JSON where it begins with a brace, TOML otherwise.
+///
+/// # Errors
+/// The first clause that is missing, unknown or wrong, by name.
+pub fn parse(text: &str) -> Result<Policy> {
+    let mut fields: Map<String, Value> = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).context("not JSON")?
+    } else {
+        toml::from_str(text).context("not TOML")?
+    };
+    let mut policy = Policy::default();
+    for clause in Clauses::POLICY.iter() {
+        let name = clause.name();
+        let value = fields
+            .remove(name)
+            .ok_or_else(|| anyhow!("{name}: missing; give a requirement, or \"{ANY}\""))?;
+        if value == ANY {
+            policy.any |= clause.bit().0;
+        } else {
+            require(&mut policy, clause, value).with_context(|| name.to_owned())?;
+        }
+    }
+    if let Some(name) = fields.keys().next() {
+        let known: Vec<&str> = Clauses::POLICY.iter().map(Clause::name).collect();
+        bail!(
+            "{name}: no clause of a policy; expected {}",
+            known.join(", ")
+        );
+    }
+    Ok(policy)
+}
+
+/// The policy in the form of a file.
+pub fn show(policy: &Policy) -> Value {
+    let any = Clauses(policy.any);
+    let fields = Clauses::POLICY.iter().map(|clause| {
+        let value = if any.contains(clause) {
+            json!(ANY)
+        } else {
+            requirement(policy, clause)
+        };
+        (clause.name().to_owned(), value)
+    });
+    Value::Object(fields.collect())
+}
+
+/// The policy that asks for nothing.
+pub fn anything() -> Policy {
+    Policy {
+        any: Clauses::POLICY.0,
+        ..Policy::default()
+    }
+}
+
+fn require(policy: &mut Policy, clause: Clause, value: Value) -> Result<()> {
+    match clause {
+        Clause::CpuKind => policy.cpuKinds = bits(value, &CPU_KINDS)? as u8,
+        Clause::CpuTcb => {
+            let (tcb, statuses) = pair(value, "min_snp_tcb", "tdx_statuses")?;
+            policy.minSnpTcb = tcb.map_or(Ok(FixedBytes::ZERO), read)?;
+            policy.tdxStatuses = statuses.map_or(Ok(0), |v| bits(v, &TDX_STATUSES))? as u16;
+        }
+        Clause::DebugOff | Clause::RimMatch => {
+            ensure!(value == true, "expected true or \"{ANY}\", found {value}");
+        }
+        Clause::Export => {
+            ensure!(
+                value == false,
+                "expected false (nothing is exported) or \"{ANY}\", found {value}"
+            );
+        }
+        Clause::GpuArchitecture => policy.gpuArchitectures = bits(value, &ARCHITECTURES)? as u8,
+        Clause::GpuCount => policy.minGpus = at_least_one(value)?,
+        Clause::GpuMode => policy.gpuModes = bits(value, &GPU_MODES)? as u8,
+        Clause::Revocation => policy.revocationMaxAge = seconds(value)?,
+        Clause::EvidenceAge => policy.evidenceMaxAge = seconds(value)?,
+        Clause::Workload if value.is_array() => policy.workloads = some(read(value)?)?,
+        Clause::Workload => policy.workloadRoot = single(value, "root")?,
+        Clause::Buyers => policy.buyers = some(read::<Vec<Address>>(value)?)?,
+        Clause::Providers => policy.providers = some(read::<Vec<Address>>(value)?)?,
+        Clause::Purposes => policy.purposes = bits(value, &PURPOSES)? as u8,
+        Clause::MaxUses => policy.maxUses = at_least_one(value)?,
+        Clause::MaxUsesPerBuyer => policy.maxUsesPerBuyer = at_least_one(value)?,
+        Clause::Window => {
+            let (from, to) = pair(value, "not_before", "not_after")?;
+            let time = |value: Option<Value>, none| {
+                value.map_or(Ok(none), |v| {
+                    when::instant(&read::<String>(v)?).map_err(|e| anyhow!(e))
+                })
+            };
+            policy.notBefore = time(from, 0)?;
+            policy.notAfter = time(to, u64::MAX)?;
+        }
+        Clause::MaxDuration => policy.maxDuration = seconds(value)?,
+        Clause::OutputBytes => policy.outputBytes = at_least_one(value)?,
+        Clause::OutputRows => policy.outputRows = at_least_one(value)?,
+        Clause::Requirements => bail!("comes from the order, not from a policy"),
+    }
+    Ok(())
+}
+
+fn requirement(policy: &Policy, clause: Clause) -> Value {
+    match clause {
+        Clause::CpuKind => names(policy.cpuKinds.into(), &CPU_KINDS),
+        Clause::CpuTcb => json!({
+            "min_snp_tcb": policy.minSnpTcb,
+            "tdx_statuses": names(policy.tdxStatuses.into(), &TDX_STATUSES),
+        }),
+        Clause::DebugOff | Clause::RimMatch => json!(true),
+        Clause::Export => json!(false),
+        Clause::GpuArchitecture => names(policy.gpuArchitectures.into(), &ARCHITECTURES),
+        Clause::GpuCount => json!(policy.minGpus),
+        Clause::GpuMode => names(policy.gpuModes.into(), &GPU_MODES),
+        Clause::Revocation => json!(when::show_duration(policy.revocationMaxAge.into())),
+        Clause::EvidenceAge => json!(when::show_duration(policy.evidenceMaxAge.into())),
+        Clause::Workload if policy.workloads.is_empty() => json!({ "root": policy.workloadRoot }),
+        Clause::Workload => json!(policy.workloads),
+        Clause::Buyers => json!(policy.buyers),
+        Clause::Providers => json!(policy.providers),
+        Clause::Purposes => names(policy.purposes.into(), &PURPOSES),
+        Clause::MaxUses => json!(policy.maxUses),
+        Clause::MaxUsesPerBuyer => json!(policy.maxUsesPerBuyer),
+        Clause::Window => {
+            let mut window = Map::new();
+            if policy.notBefore > 0 {
+                window.insert(
+                    "not_before".into(),
+                    json!(vouch_client::revert::time(policy.notBefore)),
+                );
+            }
+            if policy.notAfter < u64::MAX {
+                window.insert(
+                    "not_after".into(),
+                    json!(vouch_client::revert::time(policy.notAfter)),
+                );
+            }
+            Value::Object(window)
+        }
+        Clause::MaxDuration => json!(when::show_duration(policy.maxDuration.into())),
+        Clause::OutputBytes => json!(policy.outputBytes),
+        Clause::OutputRows => json!(policy.outputRows),
+        Clause::Requirements => Value::Null,
+    }
+}
+
+fn read<T: DeserializeOwned>(value: Value) -> Result<T> {
+    let shown = value.to_string();
+    serde_json::from_value(value).map_err(|error| anyhow!("found {shown}: {error}"))
+}
+
+/// A non-empty list: an empty one would allow nobody.
+fn some<T>(list: Vec<T>) -> Result<Vec<T>> {
+    ensure!(
+        !list.is_empty(),
+        "expected at least one entry, or \"{ANY}\""
+    );
+    Ok(list)
+}
+
+fn at_least_one<T: DeserializeOwned + PartialOrd + From<u8>>(value: Value) -> Result<T> {
+    let shown = value.to_string();
+    let number: T = read(value)?;
+    ensure!(number >= T::from(1), "expected at least 1, found {shown}");
+    Ok(number)
+}
+
+/// A duration, as a number of seconds or as text.
+fn seconds(value: Value) -> Result<u32> {
+    let seconds = match value {
+        Value::String(text) => when::short_duration(&text).map_err(|error| anyhow!(error))?,
+        other => read(other)?,
+    };
+    ensure!(seconds > 0, "expected more than 0 s");
+    Ok(seconds)
+}
+
+/// A set of names as bits.
+pub(crate) fn bits(value: Value, names: &[&str]) -> Result<u32> {
+    let mut bits = 0;
+    for name in some(read::<Vec<String>>(value)?)? {
+        let bit = names.iter().position(|known| *known == name);
+        bits |= 1
+            << bit
+                .ok_or_else(|| anyhow!("expected some of {}, found {name:?}", names.join(", ")))?;
+    }
+    Ok(bits)
+}
+
+/// The names of the bits that are set.
+pub(crate) fn names(bits: u32, names: &[&str]) -> Value {
+    names
+        .iter()
+        .enumerate()
+        .filter(|(bit, _)| bits >> bit & 1 == 1)
+        .map(|(_, name)| *name)
+        .collect()
+}
+
+/// A table with one or both of two keys.
+fn pair(value: Value, first: &str, second: &str) -> Result<(Option<Value>, Option<Value>)> {
+    let Value::Object(mut table) = value else {
+        bail!("expected a table with {first} or {second} or both, found {value}");
+    };
+    let found = (table.remove(first), table.remove(second));
+    if let Some(key) = table.keys().next() {
+        bail!("{key}: expected {first} or {second}");
+    }
+    ensure!(
+        found.0.is_some() || found.1.is_some(),
+        "expected {first} or {second} or both"
+    );
+    Ok(found)
+}
+
+fn single(value: Value, key: &str) -> Result<B256> {
+    let Value::Object(mut table) = value else {
+        bail!("expected a list of digests or a table with {key}, found {value}");
+    };
+    let found = table.remove(key).ok_or_else(|| anyhow!("{key}: missing"))?;
+    ensure!(table.is_empty(), "expected {key} alone");
+    read(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FULL: &str = r#"
+        cpu_kind = ["sev-snp"]
+        cpu_tcb = { min_snp_tcb = "0x0a00000000001754" }
+        debug_off = true
+        gpu_architecture = ["hopper", "blackwell"]
+        gpu_count = 1
+        gpu_mode = ["single"]
+        rim_match = true
+        revocation = "1d"
+        evidence_age = 600
+        workload = ["0x0101010101010101010101010101010101010101010101010101010101010101"]
+        buyers = ["0x70997970C51812dc3A010C7d01b50e0d17dc79C8"]
+        providers = "any"
+        purposes = ["train", "infer"]
+        max_uses = 100
+        max_uses_per_buyer = 3
+        window = { not_after = "2027-01-01T00:00:00Z" }
+        max_duration = "1h 30m"
+        output_bytes = 1000000
+        output_rows = "any"
+        export = false
+    "#;
+
+    fn with(key: &str, value: &str) -> String {
+        FULL.lines()
+            .map(|line| match line.trim().split_once(" = ") {
+                Some((name, _)) if name == key => format!("{key} = {value}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_file_says_what_the_policy_holds() {
+        let policy = parse(FULL).unwrap();
+        assert_eq!(
+            Clauses(policy.any),
+            Clauses::NONE
+                .with(Clause::Providers)
+                .with(Clause::OutputRows)
+        );
+        assert_eq!(policy.cpuKinds, 1);
+        assert_eq!(policy.gpuArchitectures, 3);
+        assert_eq!(policy.purposes, 0b101);
+        assert_eq!(policy.maxDuration, 5_400);
+        assert_eq!(policy.evidenceMaxAge, 600);
+        assert_eq!(policy.notBefore, 0);
+        assert_eq!(policy.notAfter, 1_798_761_600);
+        assert_eq!(policy.minSnpTcb.0, [0x0a, 0, 0, 0, 0, 0, 0x17, 0x54]);
+    }
+
+    #[test]
+    fn what_is_shown_reads_back_as_the_same_policy() {
+        for policy in [parse(FULL).unwrap(), anything()] {
+            assert_eq!(parse(&show(&policy).to_string()).unwrap(), policy);
+        }
+    }
+
+    #[test]
+    fn missing_and_unknown_clauses_are_refused_by_name() {
+        for clause in Clauses::POLICY.iter() {
+            let without: String = FULL
+                .lines()
+                .filter(|line| !line.trim().starts_with(&format!("{} =", clause.name())))
+                .map(|line| format!("{line}\n"))
+                .collect();
+            let error = format!("{:#}", parse(&without).unwrap_err());
+            assert!(error.starts_with(clause.name()), "{clause}: {error}");
+        }
+        let error = parse(&format!("{FULL}\nrequirements = true"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("requirements: no clause"), "{error}");
+    }
+
+    #[test]
+    fn wrong_values_are_refused_by_name() {
+        for (clause, value) in [
+            ("cpu_kind", "[]"),
+            ("cpu_kind", "[\"sgx\"]"),
+            ("cpu_kind", "\"sev-snp\""),
+            ("cpu_tcb", "{}"),
+            ("cpu_tcb", "{ min_tdx = 1 }"),
+            ("cpu_tcb", "{ min_snp_tcb = \"0x0a\" }"),
+            ("debug_off", "false"),
+            ("gpu_count", "0"),
+            ("gpu_count", "256"),
+            ("gpu_mode", "[\"fast\"]"),
+            ("rim_match", "\"yes\""),
+            ("revocation", "0"),
+            ("evidence_age", "\"soon\""),
+            ("workload", "[]"),
+            ("workload", "{ roots = 1 }"),
+            ("buyers", "[\"0x12\"]"),
+            ("purposes", "[\"play\"]"),
+            ("max_uses", "-1"),
+            ("window", "{ not_after = \"tomorrow\" }"),
+            ("max_duration", "\"100000d\""),
+            ("export", "true"),
+        ] {
+            let error = format!("{:#}", parse(&with(clause, value)).unwrap_err());
+            assert!(error.starts_with(clause), "{clause} = {value}: {error}");
+        }
+    }
+
+    #[test]
+    fn neither_toml_nor_json_is_refused() {
+        assert!(parse("{").unwrap_err().to_string().contains("JSON"));
+        assert!(
+            parse("cpu_kind: any")
+                .unwrap_err()
+                .to_string()
+                .contains("TOML")
+        );
+    }
+}
