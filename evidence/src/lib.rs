@@ -1,1 +1,64 @@
-//! vouch-evidence.
+//! Verification of hardware attestation evidence: bytes in, claims out.
+//!
+//! **Decides** whether a GPU, switch or CPU report is authentic, what its device says of itself,
+//! whether a bundle of them binds a session, and which clauses of a usage policy it fulfils.
+//!
+//! **Trusts** the [`Anchors`] it is given. It has no clock, no randomness and no I/O: time, anchors,
+//! collateral and policy are arguments, so the same input gives the same verdict anywhere.
+//!
+//! **Leaves alone** where evidence and collateral come from, and what a verdict does.
+//!
+//! Stages have types and cannot be made out of order: bytes → `Report` (parsed) → [`Authentic`]
+//! (chain and signature hold) → `Claims` → [`session::SessionClaims`] (bound to one session) →
+//! [`judge::Judgement`].
+//!
+//! Parsing and checking of GPU and SEV-SNP reports builds without std.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+extern crate alloc;
+
+pub mod anchors;
+mod authentic;
+#[cfg(feature = "std")]
+mod cache;
+pub mod check;
+mod cursor;
+#[cfg(feature = "std")]
+pub mod decode;
+mod der;
+mod digest;
+pub mod nvidia;
+mod rejection;
+pub mod sev_snp;
+pub mod signature;
+mod time;
+pub mod x509;
+
+pub use anchors::Anchors;
+pub use authentic::Authentic;
+#[cfg(feature = "std")]
+pub use cache::Cache;
+pub use check::{Check, Explanation, Observe, Outcome};
+pub use rejection::{Rejection, Text};
+pub use time::Time;

@@ -1,0 +1,14 @@
+//! Real captures, by name, with what must become of each. They are third-party data and not part of
+//! this repository: `$VOUCH_EVIDENCE`, or `../shared/evidence` beside it, says where they are.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+#![allow(clippy::arithmetic_side_effects, missing_docs, reason = "tests")]
+
+mod folder;
+mod nvidia;
+mod sev_snp;

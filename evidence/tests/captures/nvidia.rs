@@ -1,0 +1,272 @@
+use vouch_evidence::nvidia::{self, Architecture, Claims, FirmwareBinding, Kind, Mode, Report};
+use vouch_evidence::{Anchors, Rejection, decode};
+use vouch_protocol::Reason;
+
+use crate::folder::{binary, certificates, each, read, slices, time};
+
+const AT: &str = "2026-06-01T00:00:00Z";
+
+fn verify(report: &[u8], chain: &[Vec<u8>]) -> Result<Claims, Rejection> {
+    let report = Report::parse(report)?;
+    Ok(nvidia::verify(&report, &slices(chain), &Anchors::vendor(), time(AT))?.claims())
+}
+
+#[test]
+fn reports_with_their_chains() {
+    struct Row {
+        report: &'static str,
+        chain: &'static str,
+        expected: Result<(Kind, Option<&'static str>, &'static str, FirmwareBinding), Reason>,
+    }
+    const HOPPER: Kind = Kind::Gpu(Architecture::Hopper);
+    const BLACKWELL: Kind = Kind::Gpu(Architecture::Blackwell);
+    use FirmwareBinding::{Absent, Bound};
+    let ok = |report, chain, kind, driver, vbios, firmware| Row {
+        report,
+        chain,
+        expected: Ok((kind, driver, vbios, firmware)),
+    };
+    let bad = |report, chain, reason| Row {
+        report,
+        chain,
+        expected: Err(reason),
+    };
+    let sdk = "nvidia/attestation-sdk/gpu/hopperCertChain.txt";
+    let h100 = "nvidia/go-nvattest/test_raw_gpu_attestation_report.dat";
+    let h100_chain = "nvidia/go-nvattest/test_gpu_attestation_certificate_chain.dat";
+    let switch = "nvidia/attestation-sdk/switch/switchAttestationReport.txt";
+    let switch_chain = "nvidia/attestation-sdk/switch/switchCertChain.txt";
+    let rows = [
+        ok(
+            h100,
+            h100_chain,
+            HOPPER,
+            Some("550.90.07"),
+            "96.00.9F.00.01",
+            Bound,
+        ),
+        ok(
+            "nvidia/attestation-sdk/gpu/hopperAttestationReport.txt",
+            sdk,
+            HOPPER,
+            Some("535.86.09"),
+            "96.00.5E.00.01",
+            Absent,
+        ),
+        ok(
+            "nvidia/attestation-sdk/gpu/hopperAttestationReportExpired.txt",
+            "nvidia/attestation-sdk/gpu/hopperCertChainExpired.txt",
+            HOPPER,
+            Some("570.124.03"),
+            "96.00.5E.00.04",
+            Bound,
+        ),
+        ok(
+            "nvidia/attestation-sdk/gpu/blackwellAttestationReport.txt",
+            "nvidia/attestation-sdk/gpu/blackwellCertChain.txt",
+            BLACKWELL,
+            Some("575.32"),
+            "97.00.88.00.0F",
+            Bound,
+        ),
+        ok(
+            switch,
+            switch_chain,
+            Kind::Switch,
+            None,
+            "96.10.55.00.01",
+            Absent,
+        ),
+        ok(
+            "nvidia/attestation-sdk/switch/switchAttestationReport_unittest.txt",
+            "nvidia/attestation-sdk/switch/switchCertChain_unittest.txt",
+            Kind::Switch,
+            None,
+            "96.10.55.00.01",
+            Absent,
+        ),
+        bad(
+            "nvidia/attestation-sdk/gpu/hopperAttestationReportInvalidSignature.txt",
+            "nvidia/attestation-sdk/gpu/hopperCertChainExpired.txt",
+            Reason::GpuSignatureInvalid,
+        ),
+        bad(
+            "nvidia/attestation-sdk/gpu/hopperAttestationReportInvalidSignature.txt",
+            sdk,
+            Reason::GpuSignatureInvalid,
+        ),
+        bad(
+            "nvidia/attestation-sdk/switch/switchAttestationReportInvalidSignature.txt",
+            switch_chain,
+            Reason::GpuSignatureInvalid,
+        ),
+        bad(h100, sdk, Reason::GpuSignatureInvalid),
+        bad(h100, switch_chain, Reason::GpuSignatureInvalid),
+        bad(switch, h100_chain, Reason::GpuSignatureInvalid),
+        bad(
+            "nvidia/trustee/hopperAttestationReport.txt",
+            "nvidia/trustee/hopper_cert_chain_case2.txt",
+            Reason::GpuChainInvalid,
+        ),
+        bad(
+            "nvidia/trustee/hopperAttestationReport.txt",
+            "nvidia/trustee/hopper_cert_chain_case3.txt",
+            Reason::GpuChainInvalid,
+        ),
+        bad(
+            "nvidia/trustee/hopperAttestationReport.txt",
+            "nvidia/trustee/hopper_cert_chain_case4.txt",
+            Reason::GpuChainInvalid,
+        ),
+    ];
+    each(
+        "NVIDIA reports",
+        &rows,
+        |row| row.report,
+        |row| {
+            let found = verify(&binary(row.report), &certificates(row.chain)).map(|claims| {
+                (
+                    claims.kind,
+                    claims.driver_version,
+                    claims.vbios_version.unwrap_or_default(),
+                    claims.firmware,
+                )
+            });
+            match (&row.expected, found) {
+                (Ok((kind, driver, vbios, firmware)), Ok(found)) => {
+                    assert_eq!(
+                        found,
+                        (
+                            *kind,
+                            driver.map(String::from),
+                            (*vbios).to_owned(),
+                            *firmware
+                        ),
+                        "{}",
+                        row.report
+                    );
+                }
+                (Err(reason), Err(rejection)) => {
+                    assert_eq!(rejection.reason, *reason, "{}: {rejection}", row.report)
+                }
+                (Ok(_), Err(rejection)) => panic!("{}: refused: {rejection}", row.report),
+                (Err(reason), Ok(_)) => panic!("{}: accepted, expected {reason}", row.report),
+            }
+        },
+    );
+}
+
+#[test]
+fn evidence_json_of_the_sdk() {
+    struct Row {
+        file: &'static str,
+        devices: usize,
+        kind: Kind,
+    }
+    const HOPPER: Kind = Kind::Gpu(Architecture::Hopper);
+    let rows = [
+        Row {
+            file: "nvidia/attestation-sdk/evidence_json/hopper_evidence.json",
+            devices: 1,
+            kind: HOPPER,
+        },
+        Row {
+            file: "nvidia/attestation-sdk/evidence_json/hopper_evidence_cert_hold.json",
+            devices: 1,
+            kind: HOPPER,
+        },
+        Row {
+            file: "nvidia/attestation-sdk/evidence_json/evidence_hopper_590_12.json",
+            devices: 1,
+            kind: HOPPER,
+        },
+        Row {
+            file: "nvidia/attestation-sdk/evidence_json/multi_gpu_hopper.json",
+            devices: 4,
+            kind: HOPPER,
+        },
+        Row {
+            file: "nvidia/attestation-sdk/evidence_json/switch_evidence_ls10.json",
+            devices: 1,
+            kind: Kind::Switch,
+        },
+        Row {
+            file: "nvidia/attestation-sdk/evidence_json/multi_switch_ls10.json",
+            devices: 4,
+            kind: Kind::Switch,
+        },
+    ];
+    each(
+        "NVIDIA evidence JSON",
+        &rows,
+        |row| row.file,
+        |row| {
+            let entries = decode::nvidia_evidence(&read(row.file)).unwrap();
+            assert_eq!(entries.len(), row.devices, "{}", row.file);
+            for entry in entries {
+                let claims = verify(&entry.report, &entry.chain)
+                    .unwrap_or_else(|r| panic!("{}: {r}", row.file));
+                assert_eq!(claims.kind, row.kind, "{}", row.file);
+                assert_eq!(
+                    claims.nonce,
+                    decode::hex_array(&entry.nonce).unwrap(),
+                    "{}",
+                    row.file
+                );
+            }
+        },
+    );
+}
+
+#[test]
+fn eight_h200_and_four_switches() {
+    let file = "nvidia/go-nvattest/test_ppcie_data.json";
+    each(
+        "NVIDIA protected PCIe",
+        &[file],
+        |row| row,
+        |row| {
+            let json: serde_json::Value = serde_json::from_slice(&read(row)).unwrap();
+            let chain = |value: &serde_json::Value| -> Vec<Vec<u8>> {
+                let pems = value.as_array().unwrap().iter();
+                pems.flat_map(|c| {
+                    decode::certificates(c["pem"].as_str().unwrap().as_bytes()).unwrap()
+                })
+                .collect()
+            };
+            let report = |value: &serde_json::Value| {
+                decode::binary(value["py/b64"].as_str().unwrap().as_bytes()).unwrap()
+            };
+            let mut gpus = Vec::new();
+            for gpu in json["gpus"].as_array().unwrap() {
+                let chain = chain(&gpu["CertificateChains"]["GpuAttestationCertificateChain"]);
+                let claims = verify(&report(&gpu["AttestationReport"]), &chain)
+                    .unwrap_or_else(|r| panic!("{row}: {r}"));
+                assert_eq!(claims.mode, Some(Mode::ProtectedPcie));
+                assert_eq!(claims.driver_version.as_deref(), Some("570.124.06"));
+                gpus.push(claims);
+            }
+            let mut switches = Vec::new();
+            for switch in json["nvswitches"].as_array().unwrap() {
+                switches.push(
+                    verify(
+                        &report(&switch["attestation_report"]),
+                        &chain(&switch["attestation_cert_chain"]),
+                    )
+                    .unwrap_or_else(|r| panic!("{row}: {r}")),
+                );
+            }
+            assert_eq!((gpus.len(), switches.len()), (8, 4));
+            let mut ours: Vec<u64> = switches.iter().map(|s| s.pdi.unwrap()).collect();
+            ours.sort_unstable();
+            for gpu in &gpus {
+                assert_eq!(gpu.switch_pdis, ours);
+            }
+            for switch in &switches {
+                for gpu in &gpus {
+                    assert!(switch.gpu_pdis.contains(&gpu.pdi.unwrap()));
+                }
+            }
+        },
+    );
+}
