@@ -26,6 +26,7 @@ pub mod policy_file;
 pub mod receipt;
 pub mod simulate;
 pub mod token;
+pub mod verify;
 pub mod when;
 
 use output::Exit;
@@ -49,6 +50,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check hardware evidence, offline.
+    #[command(subcommand)]
+    Verify(verify::Command),
     /// Put the contracts on a chain.
     Deploy(deploy::Deploy),
     /// Usage policies: under which constraints assets may be used.
@@ -104,6 +108,7 @@ where
 
 async fn run(command: Command) -> Exit {
     match command {
+        Command::Verify(command) => command.run(),
         Command::Deploy(args) => args.run().await,
         Command::Policy(command) => command.run().await,
         Command::Offer(command) => command.run().await,

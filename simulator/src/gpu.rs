@@ -1,6 +1,6 @@
 //! A simulated GH100: its certificate chain and its attestation reports.
 //!
-//! Shapes: NVIDIA's attestation SDK and SPDM 1.1 (DSP0274), "GET_MEASUREMENTS" and "MEASUREMENTS".
+//! Shapes: NVIDIA's attestation SDK and SPDM 1.1 (DSP0274), `GET_MEASUREMENTS` and `MEASUREMENTS`.
 
 use sha2::{Digest, Sha256, Sha384};
 

@@ -1,0 +1,87 @@
+//! `vouch verify`: is this evidence what the vendor's hardware signed? Offline.
+
+mod nvidia;
+mod outcome;
+mod sev_snp;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use vouch_evidence::{Anchors, Rejection, Time};
+
+use crate::output::{Exit, Failure, Format};
+use crate::when;
+
+pub use outcome::{Outcome, Verdict};
+
+/// What to verify.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Attestation reports of NVIDIA GPUs and switches.
+    Nvidia(nvidia::Nvidia),
+    /// An AMD SEV-SNP attestation report.
+    SevSnp(sev_snp::SevSnp),
+}
+
+/// What every verification takes.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Time of verification, RFC 3339 [default: now].
+    #[arg(long, value_name = "TIME", value_parser = when::instant)]
+    at: Option<u64>,
+    /// Show every check: what was compared, where, and where its rule comes from.
+    #[arg(long)]
+    explain: bool,
+    /// Also trust the simulator's roots. Its keys are public: this proves nothing.
+    #[arg(long)]
+    trust_simulator: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Command {
+    /// Runs the command.
+    pub fn run(self) -> Exit {
+        match self {
+            Self::Nvidia(args) => args.common.format.emit(nvidia::run(&args)),
+            Self::SevSnp(args) => args.common.format.emit(sev_snp::run(&args)),
+        }
+    }
+}
+
+impl Common {
+    fn time(&self) -> Time {
+        Time::from_unix(self.at.unwrap_or_else(when::now))
+    }
+
+    fn anchors(&self) -> Result<Anchors, Rejection> {
+        if self.trust_simulator {
+            simulator_anchors()
+        } else {
+            Ok(Anchors::vendor())
+        }
+    }
+}
+
+/// The vendors' roots and the simulator's.
+///
+/// # Errors
+/// Those of [`Anchors::with_simulated`].
+pub fn simulator_anchors() -> Result<Anchors, Rejection> {
+    let roots = vouch_simulator::roots();
+    Anchors::vendor().with_simulated(&roots.nvidia, roots.amd_ark, roots.amd_ask)
+}
+
+/// Reads a file named by a flag.
+fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path)
+        .with_context(|| format!("{flag} {}", path.display()))
+        .map_err(Failure::Usage)
+}
+
+/// The file of a flag that clap has made sure is there.
+fn required<'a>(flag: &str, path: &'a Option<PathBuf>) -> Result<&'a Path, Failure> {
+    path.as_deref()
+        .ok_or_else(|| Failure::usage(format!("{flag}: missing")))
+}
