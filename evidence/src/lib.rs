@@ -41,6 +41,8 @@ extern crate alloc;
 pub mod anchors;
 mod authentic;
 #[cfg(feature = "std")]
+pub mod bundle;
+#[cfg(feature = "std")]
 mod cache;
 pub mod check;
 mod cursor;
@@ -48,11 +50,19 @@ mod cursor;
 pub mod decode;
 mod der;
 mod digest;
+#[cfg(feature = "std")]
+pub mod judge;
 pub mod nvidia;
+#[cfg(feature = "std")]
+pub mod policy;
 mod rejection;
+#[cfg(feature = "std")]
+pub mod session;
 pub mod sev_snp;
 pub mod signature;
+pub mod tdx;
 mod time;
+mod verifier;
 pub mod x509;
 
 pub use anchors::Anchors;
@@ -62,3 +72,4 @@ pub use cache::Cache;
 pub use check::{Check, Explanation, Observe, Outcome};
 pub use rejection::{Rejection, Text};
 pub use time::Time;
+pub use verifier::Verifier;
