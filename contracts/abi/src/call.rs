@@ -5,9 +5,12 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use alloy_primitives::hex;
-use alloy_sol_types::{SolCall, SolConstructor, SolError, SolInterface, SolType};
+use alloy_sol_types::{SolConstructor, SolError};
 
-use crate::IContract;
+use crate::{
+    IContract,
+    codec::{self, Codec, Fields},
+};
 
 /// Selector by which deployers call a Stylus contract's constructor: that of
 /// `stylus_constructor()`, whatever its parameters.
@@ -17,9 +20,11 @@ pub const CONSTRUCTOR: [u8; 4] = [0x55, 0x85, 0x25, 0x8d];
 #[derive(Clone, PartialEq, Eq)]
 pub struct Revert(pub Vec<u8>);
 
-impl<E: SolError> From<E> for Revert {
+impl<E: SolError + Fields> From<E> for Revert {
     fn from(error: E) -> Self {
-        Self(error.abi_encode())
+        let mut bytes = E::SELECTOR.to_vec();
+        codec::append(&error, &mut bytes);
+        Self(bytes)
     }
 }
 
@@ -32,31 +37,41 @@ impl fmt::Debug for Revert {
 /// What a contract answers: return data, or why it reverts.
 pub type Answer = Result<Vec<u8>, Revert>;
 
-/// Decodes a call of one of the interface's functions. Calls are a generated enum, so a contract
-/// that matches on them answers every function of its interface, or does not compile.
-///
-/// # Errors
-/// `UnknownFunction`, `MalformedCalldata`.
-pub fn decode<C: SolInterface>(calldata: &[u8]) -> Result<C, Revert> {
-    let (selector, arguments) = split(calldata);
-    if !C::valid_selector(selector) {
-        return Err(IContract::UnknownFunction { selector: selector.into() }.into());
-    }
-    C::abi_decode_raw(selector, arguments).map_err(|_| malformed(selector))
+/// Answers calldata by the function it calls: `dispatch!(calldata, { call: Call => answer, .. })`.
+/// Calldata of no listed function is answered with `UnknownFunction`, arguments that do not decode
+/// with `MalformedCalldata`.
+#[macro_export]
+macro_rules! dispatch {
+    ($calldata:expr, { $($call:ident: $type:ty => $answer:expr,)* }) => {{
+        let (selector, arguments) = $crate::call::split($calldata);
+        match selector {
+            $(<$type as $crate::call::SolCall>::SELECTOR => {
+                #[allow(unused_variables, reason = "some calls have no arguments")]
+                let $call: $type = $crate::call::arguments(selector, arguments)?;
+                $answer
+            })*
+            _ => Err($crate::call::unknown(selector)),
+        }
+    }};
 }
 
-/// The constructor's arguments, where the calldata is a call of the constructor.
+pub use alloy_sol_types::SolCall;
+
+/// The arguments of a call.
 ///
 /// # Errors
 /// `MalformedCalldata`.
-#[allow(clippy::type_complexity, reason = "the arguments are a tuple that only the caller knows")]
-pub fn construction<'a, C: SolConstructor>(
-    calldata: &'a [u8],
-) -> Result<Option<<C::Parameters<'a> as SolType>::RustType>, Revert> {
+pub fn arguments<T: Fields>(selector: [u8; 4], arguments: &[u8]) -> Result<T, Revert> {
+    codec::read(arguments).ok_or_else(|| malformed(selector))
+}
+
+/// The constructor's arguments, where the calldata calls the constructor.
+///
+/// # Errors
+/// `MalformedCalldata`.
+pub fn construction<T: Fields>(calldata: &[u8]) -> Result<Option<T>, Revert> {
     match split(calldata) {
-        (CONSTRUCTOR, arguments) => C::Parameters::abi_decode_params(arguments)
-            .map(Some)
-            .map_err(|_| malformed(CONSTRUCTOR)),
+        (CONSTRUCTOR, bytes) => arguments(CONSTRUCTOR, bytes).map(Some),
         _ => Ok(None),
     }
 }
@@ -68,16 +83,38 @@ pub fn construct<C: SolConstructor>(constructor: &C) -> Vec<u8> {
     calldata
 }
 
-/// Encodes what a call returns.
+/// Calldata of a call.
+pub fn encode<C: SolCall + Fields>(call: &C) -> Vec<u8> {
+    let mut calldata = C::SELECTOR.to_vec();
+    codec::append(call, &mut calldata);
+    calldata
+}
+
+/// Answers with one value.
 ///
 /// # Errors
 /// None: the type is that of an [`Answer`].
-pub fn returns<C: SolCall>(value: C::Return) -> Answer {
-    Ok(C::abi_encode_returns(&value))
+pub fn returns<C: SolCall<Return: Codec>>(value: C::Return) -> Answer {
+    Ok(codec::encode(&value))
+}
+
+/// Answers with several values.
+///
+/// # Errors
+/// None: the type is that of an [`Answer`].
+pub fn returns_all<C: SolCall<Return: Fields>>(values: C::Return) -> Answer {
+    let mut bytes = Vec::new();
+    codec::append(&values, &mut bytes);
+    Ok(bytes)
+}
+
+/// What calldata of no known function is answered with.
+pub fn unknown(selector: [u8; 4]) -> Revert {
+    IContract::UnknownFunction { selector: selector.into() }.into()
 }
 
 /// Selector and arguments; the selector of short calldata is padded with zeros.
-fn split(calldata: &[u8]) -> ([u8; 4], &[u8]) {
+pub fn split(calldata: &[u8]) -> ([u8; 4], &[u8]) {
     if let Some((selector, arguments)) = calldata.split_first_chunk::<4>() {
         return (*selector, arguments);
     }
@@ -95,7 +132,21 @@ mod tests {
     use alloy_primitives::Address;
 
     use super::*;
-    use crate::IOffers::{self, IOffersCalls};
+    use crate::IOffers;
+
+    fn answer(calldata: &[u8]) -> Answer {
+        dispatch!(calldata, {
+            call: IOffers::cancelCall => returns::<IOffers::idOfCall>(call.offer),
+            call: IOffers::bindEscrowCall => returns::<IOffers::escrowCall>(call.escrow),
+        })
+    }
+
+    #[test]
+    fn calls_reach_their_function() {
+        let escrow = Address::repeat_byte(7);
+        let calldata = IOffers::bindEscrowCall { escrow }.abi_encode();
+        assert_eq!(answer(&calldata), Ok(escrow.into_word().to_vec()));
+    }
 
     #[test]
     fn unknown_and_short_selectors_are_named() {
@@ -106,29 +157,30 @@ mod tests {
             (&CONSTRUCTOR, CONSTRUCTOR),
         ] {
             let expected = IContract::UnknownFunction { selector: selector.into() };
-            assert_eq!(decode::<IOffersCalls>(calldata), Err(expected.into()));
+            assert_eq!(answer(calldata), Err(expected.into()));
         }
     }
 
     #[test]
     fn truncated_arguments_are_malformed() {
         let whole = IOffers::bindEscrowCall { escrow: Address::repeat_byte(7) }.abi_encode();
-        assert!(decode::<IOffersCalls>(&whole).is_ok());
         for length in 4..whole.len() {
             let selector = IOffers::bindEscrowCall::SELECTOR.into();
             let expected = IContract::MalformedCalldata { selector };
-            assert_eq!(decode::<IOffersCalls>(&whole[..length]), Err(expected.into()));
+            assert_eq!(answer(&whole[..length]), Err(expected.into()));
         }
     }
 
     #[test]
     fn construction_round_trips_and_is_told_from_calls() {
         type Construct = IOffers::constructorCall;
-        let governor = Address::repeat_byte(3);
-        let calldata = construct(&Construct { governor });
-        assert_eq!(construction::<Construct>(&calldata), Ok(Some((governor,))));
-        assert_eq!(construction::<Construct>(&[1, 2, 3, 4]), Ok(None));
-        let expected = IContract::MalformedCalldata { selector: CONSTRUCTOR.into() };
-        assert_eq!(construction::<Construct>(&CONSTRUCTOR), Err(expected.into()));
+        let governor = |calldata: &[u8]| {
+            Ok(construction::<Construct>(calldata)?.map(|arguments| arguments.governor))
+        };
+        let expected = Address::repeat_byte(3);
+        assert_eq!(governor(&construct(&Construct { governor: expected })), Ok(Some(expected)));
+        assert_eq!(governor(&[1, 2, 3, 4]), Ok(None));
+        let malformed = IContract::MalformedCalldata { selector: CONSTRUCTOR.into() };
+        assert_eq!(governor(&CONSTRUCTOR), Err(Revert::from(malformed)));
     }
 }

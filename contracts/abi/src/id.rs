@@ -7,9 +7,9 @@
 use alloc::{borrow::Cow, vec::Vec};
 
 use alloy_primitives::{Address, B256, U256, b256, keccak256};
-use alloy_sol_types::{Eip712Domain, SolType, SolValue};
+use alloy_sol_types::Eip712Domain;
 
-use crate::{Offer, Policy, Receipt, Terms, Verdict};
+use crate::{Offer, Policy, Receipt, Terms, Verdict, codec};
 
 /// `keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")`
 pub const DOMAIN_TYPE: B256 =
@@ -35,17 +35,17 @@ pub const PERMIT_TYPE: B256 =
 
 /// `keccak256(abi.encode(offer))`
 pub fn offer_id(offer: &Offer) -> B256 {
-    keccak256(offer.abi_encode())
+    keccak256(codec::encode(offer))
 }
 
 /// `keccak256(abi.encode(policy))`
 pub fn policy_id(policy: &Policy) -> B256 {
-    keccak256(policy.abi_encode())
+    keccak256(codec::encode(policy))
 }
 
 /// `keccak256(abi.encode(receipt))`
 pub fn receipt_id(receipt: &Receipt) -> B256 {
-    keccak256(receipt.abi_encode())
+    keccak256(codec::encode(receipt))
 }
 
 /// `keccak256(abi.encode(chainId, escrow, terms))`: the same terms are another order on another
@@ -56,8 +56,7 @@ pub fn order_id(chain_id: u64, escrow: Address, terms: &Terms) -> B256 {
     encoding.extend_from_slice(word(chain_id).as_slice());
     encoding.extend_from_slice(escrow.into_word().as_slice());
     encoding.extend_from_slice(word(96).as_slice());
-    let terms = <Terms as SolType>::abi_encode(terms);
-    encoding.extend_from_slice(terms.get(32..).unwrap_or_default());
+    codec::append(terms, &mut encoding);
     keccak256(encoding)
 }
 
@@ -184,7 +183,7 @@ fn keccak_words(words: impl IntoIterator<Item = B256>) -> B256 {
 mod tests {
     use alloc::vec;
 
-    use alloy_sol_types::{SolStruct, sol_data};
+    use alloy_sol_types::{SolStruct, SolType, sol_data};
 
     use super::*;
     use crate::{Counters, DatasetMeasure, Deadlines, Leg};

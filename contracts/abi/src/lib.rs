@@ -19,7 +19,9 @@
 extern crate alloc;
 
 pub mod call;
+pub mod codec;
 pub mod id;
+pub mod wire;
 
 /// Declares interfaces, with a JSON ABI and client bindings where a feature asks for them (`sol!`
 /// itself does not see `cfg_attr`).

@@ -7,7 +7,7 @@
 //!
 //! **Leaves alone** what a verdict does to an order and its money (contract `escrow`).
 //!
-//! Dispatched over the call enum that `sol!` generates; contract `offers` says why.
+//! Dispatched by `vouch_abi::dispatch!`; contract `offers` says why.
 
 #![cfg_attr(not(any(test, feature = "export-abi")), no_std)]
 
@@ -26,10 +26,10 @@ use stylus_sdk::{
     storage::{StorageAddress, StorageB256, StorageBool, StorageMap, StorageU16, StorageU256},
 };
 use vouch_abi::{
-    IAttestation::{self, IAttestationCalls},
-    IContract, Verdict,
+    IAttestation, IContract, Verdict,
     call::{self, Answer, Revert},
-    id,
+    dispatch, id,
+    wire::Event,
 };
 
 use crate::rules::Holder;
@@ -74,49 +74,42 @@ impl Attestation {
         if !value.is_zero() {
             return Err(IContract::ValueRefused { value }.into());
         }
-        if let Some((governor, operators, quorum, fee)) =
-            call::construction::<IAttestation::constructorCall>(calldata)?
-        {
-            return self.construct(governor, operators, quorum, fee);
+        if let Some(arguments) = call::construction::<IAttestation::constructorCall>(calldata)? {
+            return self.construct(arguments);
         }
-        match call::decode::<IAttestationCalls>(calldata)? {
-            IAttestationCalls::admit(c) => self.admit(&c.verdict, &c.signatures, c.busyUntil),
-            IAttestationCalls::digestOf(c) => {
-                call::returns::<IAttestation::digestOfCall>(self.digest(&c.verdict))
-            }
-            IAttestationCalls::signersOf(c) => {
-                call::returns::<IAttestation::signersOfCall>(self.signers(c.digest, &c.signatures)?)
-            }
-            IAttestationCalls::setOperators(c) => self.set_operators(c.added, c.removed, c.quorum),
-            IAttestationCalls::setFee(c) => self.set_fee(c.fee),
-            IAttestationCalls::isOperator(c) => {
-                call::returns::<IAttestation::isOperatorCall>(self.operators.get(c.account))
-            }
-            IAttestationCalls::operatorCount(_) => {
+        dispatch!(calldata, {
+            call: IAttestation::admitCall => self.admit(&call.verdict, &call.signatures, call.busyUntil),
+            call: IAttestation::digestOfCall => {
+                call::returns::<IAttestation::digestOfCall>(self.digest(&call.verdict))
+            },
+            call: IAttestation::signersOfCall => {
+                call::returns::<IAttestation::signersOfCall>(self.signers(call.digest, &call.signatures)?)
+            },
+            call: IAttestation::setOperatorsCall => self.set_operators(call.added, call.removed, call.quorum),
+            call: IAttestation::setFeeCall => self.set_fee(call.fee),
+            call: IAttestation::isOperatorCall => {
+                call::returns::<IAttestation::isOperatorCall>(self.operators.get(call.account))
+            },
+            call: IAttestation::operatorCountCall => {
                 call::returns::<IAttestation::operatorCountCall>(self.count.get().to())
-            }
-            IAttestationCalls::quorum(_) => {
+            },
+            call: IAttestation::quorumCall => {
                 call::returns::<IAttestation::quorumCall>(self.quorum.get().to())
-            }
-            IAttestationCalls::fee(_) => call::returns::<IAttestation::feeCall>(self.fee.get()),
-            IAttestationCalls::holderOf(c) => self.holder_of(c.device),
-            IAttestationCalls::bindEscrow(c) => self.bind_escrow(c.escrow),
-            IAttestationCalls::governor(_) => {
+            },
+            call: IAttestation::feeCall => call::returns::<IAttestation::feeCall>(self.fee.get()),
+            call: IAttestation::holderOfCall => self.holder_of(call.device),
+            call: IAttestation::bindEscrowCall => self.bind_escrow(call.escrow),
+            call: IAttestation::governorCall => {
                 call::returns::<IAttestation::governorCall>(self.governor.get())
-            }
-            IAttestationCalls::escrow(_) => {
+            },
+            call: IAttestation::escrowCall => {
                 call::returns::<IAttestation::escrowCall>(self.escrow.get())
-            }
-        }
+            },
+        })
     }
 
-    fn construct(
-        &mut self,
-        governor: Address,
-        operators: Vec<Address>,
-        quorum: u16,
-        fee: U256,
-    ) -> Answer {
+    fn construct(&mut self, arguments: IAttestation::constructorCall) -> Answer {
+        let IAttestation::constructorCall { governor, operators, quorum, fee } = arguments;
         if !self.governor.get().is_zero() {
             return Err(IContract::AlreadyConstructed {}.into());
         }
@@ -139,14 +132,14 @@ impl Attestation {
         if busy_until != 0 {
             self.move_devices(verdict, busy_until)?;
         }
-        self.vm().log(IAttestation::VerdictAdmitted {
+        self.log(&IAttestation::VerdictAdmitted {
             order: verdict.order,
             phase: verdict.phase,
             digest,
             reason: verdict.reason,
             signers: signers.clone(),
         });
-        call::returns::<IAttestation::admitCall>(IAttestation::admitReturn { digest, signers })
+        call::returns_all::<IAttestation::admitCall>(IAttestation::admitReturn { digest, signers })
     }
 
     fn move_devices(&mut self, verdict: &Verdict, until: u64) -> Result<(), Revert> {
@@ -222,7 +215,7 @@ impl Attestation {
         rules::check_quorum(quorum, count)?;
         self.count.set(U16::from(count));
         self.quorum.set(U16::from(quorum));
-        self.vm().log(IAttestation::OperatorsChanged { added, removed, quorum });
+        self.log(&IAttestation::OperatorsChanged { added, removed, quorum });
         Ok(())
     }
 
@@ -234,14 +227,14 @@ impl Attestation {
 
     fn change_fee(&mut self, fee: U256) {
         self.fee.set(fee);
-        self.vm().log(IAttestation::FeeChanged { fee });
+        self.log(&IAttestation::FeeChanged { fee });
     }
 
     fn holder_of(&self, device: B256) -> Answer {
         let holder = Holder::unpack(self.devices.get(device));
         let holder =
             if holder.holds(self.vm().block_timestamp()) { holder } else { Holder::default() };
-        call::returns::<IAttestation::holderOfCall>(IAttestation::holderOfReturn {
+        call::returns_all::<IAttestation::holderOfCall>(IAttestation::holderOfReturn {
             order: holder.order,
             until: holder.until,
         })
@@ -257,7 +250,7 @@ impl Attestation {
             return Err(IAttestation::EscrowAlreadyBound { escrow: bound }.into());
         }
         self.escrow.set(escrow);
-        self.vm().log(IAttestation::EscrowBound { escrow });
+        self.log(&IAttestation::EscrowBound { escrow });
         Ok(vec![])
     }
 
@@ -267,5 +260,10 @@ impl Attestation {
             return Ok(());
         }
         Err(IAttestation::NotGovernor { caller }.into())
+    }
+
+    fn log(&self, event: &impl Event) {
+        let (bytes, topics) = event.log();
+        self.vm().emit_log(&bytes, topics);
     }
 }

@@ -9,7 +9,7 @@
 //! **Leaves alone** the clauses that only hardware evidence can show to hold (operators judge
 //! those) and money (contract `escrow`).
 //!
-//! Dispatched over the call enum that `sol!` generates; contract `offers` says why.
+//! Dispatched by `vouch_abi::dispatch!`; contract `offers` says why.
 
 #![cfg_attr(not(any(test, feature = "export-abi")), no_std)]
 
@@ -28,10 +28,11 @@ use stylus_sdk::{
 };
 use vouch_abi::{
     IContract,
-    IUsage::{self, IUsageCalls},
+    IUsage,
     Policy,
     call::{self, Answer, Revert},
-    id,
+    dispatch, id,
+    wire::Event,
 };
 use vouch_protocol::clause::{Clause, Clauses};
 
@@ -69,27 +70,27 @@ impl Usage {
         if !value.is_zero() {
             return Err(IContract::ValueRefused { value }.into());
         }
-        if let Some((governor,)) = call::construction::<IUsage::constructorCall>(calldata)? {
-            return self.construct(governor);
+        if let Some(arguments) = call::construction::<IUsage::constructorCall>(calldata)? {
+            return self.construct(arguments.governor);
         }
-        match call::decode::<IUsageCalls>(calldata)? {
-            IUsageCalls::publish(c) => self.publish(c.policy),
-            IUsageCalls::reserve(c) => self.reserve(&c),
-            IUsageCalls::release(c) => self.release(&c.ids, &c.clauses, c.buyer),
-            IUsageCalls::requiredClauses(c) => {
-                call::returns::<IUsage::requiredClausesCall>(rules::required(&c.policy)?.0)
-            }
-            IUsageCalls::uses(c) => {
-                call::returns::<IUsage::usesCall>(self.uses.get(c.policy).to())
-            }
-            IUsageCalls::usesBy(c) => call::returns::<IUsage::usesByCall>(
-                self.uses_by.getter(c.policy).get(c.buyer).to(),
+        dispatch!(calldata, {
+            call: IUsage::publishCall => self.publish(call.policy),
+            call: IUsage::reserveCall => self.reserve(&call),
+            call: IUsage::releaseCall => self.release(&call.ids, &call.clauses, call.buyer),
+            call: IUsage::requiredClausesCall => {
+                call::returns::<IUsage::requiredClausesCall>(rules::required(&call.policy)?.0)
+            },
+            call: IUsage::usesCall => {
+                call::returns::<IUsage::usesCall>(self.uses.get(call.policy).to())
+            },
+            call: IUsage::usesByCall => call::returns::<IUsage::usesByCall>(
+                self.uses_by.getter(call.policy).get(call.buyer).to(),
             ),
-            IUsageCalls::idOf(c) => call::returns::<IUsage::idOfCall>(id::policy_id(&c.policy)),
-            IUsageCalls::bindEscrow(c) => self.bind_escrow(c.escrow),
-            IUsageCalls::governor(_) => call::returns::<IUsage::governorCall>(self.governor.get()),
-            IUsageCalls::escrow(_) => call::returns::<IUsage::escrowCall>(self.escrow.get()),
-        }
+            call: IUsage::idOfCall => call::returns::<IUsage::idOfCall>(id::policy_id(&call.policy)),
+            call: IUsage::bindEscrowCall => self.bind_escrow(call.escrow),
+            call: IUsage::governorCall => call::returns::<IUsage::governorCall>(self.governor.get()),
+            call: IUsage::escrowCall => call::returns::<IUsage::escrowCall>(self.escrow.get()),
+        })
     }
 
     fn construct(&mut self, governor: Address) -> Answer {
@@ -107,7 +108,7 @@ impl Usage {
         rules::required(&policy)?;
         let id = id::policy_id(&policy);
         let publisher = self.vm().msg_sender();
-        self.vm().log(IUsage::PolicyPublished { policy: id, publisher, terms: policy });
+        self.log(&IUsage::PolicyPublished { policy: id, publisher, terms: policy });
         call::returns::<IUsage::publishCall>(id)
     }
 
@@ -189,13 +190,18 @@ impl Usage {
             return Err(IUsage::EscrowAlreadyBound { escrow: bound }.into());
         }
         self.escrow.set(escrow);
-        self.vm().log(IUsage::EscrowBound { escrow });
+        self.log(&IUsage::EscrowBound { escrow });
         Ok(vec![])
     }
 
     fn only_escrow(&self) -> Result<(), Revert> {
         let (caller, escrow) = (self.vm().msg_sender(), self.escrow.get());
         if caller == escrow { Ok(()) } else { Err(IUsage::NotEscrow { caller, escrow }.into()) }
+    }
+
+    fn log(&self, event: &impl Event) {
+        let (bytes, topics) = event.log();
+        self.vm().emit_log(&bytes, topics);
     }
 }
 

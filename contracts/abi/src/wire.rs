@@ -1,0 +1,523 @@
+//! The fields of every type that contracts read or write, in order, for [`codec`](crate::codec).
+//!
+//! A listing cannot leave out a field or give it another type: the literals below would not
+//! compile. That the order is right, and what is indexed, the tests show: they compare each listed
+//! type with what alloy makes of the declarations.
+
+use alloc::{string::String, vec::Vec};
+
+use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256};
+use alloy_sol_types::SolEvent;
+
+use crate::{
+    Counters, DatasetMeasure, Deadlines, IAttestation, IContract, IEscrow, IOffers, IToken, IUsage,
+    Leg, LegRequest, Offer, OrderRecord, OrderRequest, Policy, Receipt, Requirements, Terms,
+    Verdict,
+    codec::{Codec, Fields, Reader, Writer},
+};
+
+/// An event as a contract emits it.
+pub trait Event: SolEvent {
+    /// Topics and data in one, as the virtual machine takes them, and the number of topics.
+    fn log(&self) -> (Vec<u8>, usize);
+}
+
+macro_rules! fields {
+    ($($list:ty { $($field:ident: $type:ty),* $(,)? })*) => { $(
+        impl Fields for $list {
+            const FIELDS_HEAD: usize = 0 $(+ <$type as Codec>::HEAD)*;
+
+            #[allow(unused_variables, reason = "lists may be empty")]
+            fn read_fields(from: &mut Reader<'_>) -> Option<Self> {
+                Some(Self { $($field: <$type>::read(from)?),* })
+            }
+
+            #[allow(unused_variables, reason = "lists may be empty")]
+            fn write_fields(&self, to: &mut Writer<'_>) {
+                let Self { $($field),* } = self;
+                $($field.write(to);)*
+            }
+        }
+
+        #[cfg(test)]
+        impl tests::Sample for $list {
+            #[allow(unused_variables, reason = "lists may be empty")]
+            fn sample(seed: &mut u8) -> Self {
+                Self { $($field: <$type>::sample(seed)),* }
+            }
+        }
+    )* };
+}
+
+macro_rules! structs {
+    ($($list:ty { $($fields:tt)* })*) => {
+        $(fields! { $list { $($fields)* } })*
+
+        #[cfg(test)]
+        const STRUCTS: &[fn()] = &[$(tests::agrees_on_struct::<$list>),*];
+    };
+}
+
+macro_rules! calls {
+    ($($list:ty { $($fields:tt)* })*) => {
+        $(fields! { $list { $($fields)* } })*
+
+        #[cfg(test)]
+        const CALLS: &[fn()] = &[$(tests::agrees_on_call::<$list>),*];
+    };
+}
+
+macro_rules! returns {
+    ($($list:ty { $($fields:tt)* })*) => { $(fields! { $list { $($fields)* } })* };
+}
+
+macro_rules! errors {
+    ($($list:ty { $($fields:tt)* })*) => {
+        $(fields! { $list { $($fields)* } })*
+
+        #[cfg(test)]
+        const ERRORS: &[fn()] = &[$(tests::agrees_on_error::<$list>),*];
+    };
+}
+
+macro_rules! events {
+    ($($event:ty [$($topic:ident: $topic_type:ty),*] { $($field:ident: $type:ty),* $(,)? })*) => {
+        $(impl Event for $event {
+            fn log(&self) -> (Vec<u8>, usize) {
+                let Self { $($topic,)* $($field),* } = self;
+                let topics = 1 $(+ <$topic_type as Codec>::HEAD / 32)*;
+                let mut bytes = Self::SIGNATURE_HASH.to_vec();
+                let _topics = Writer::new(&mut bytes, (topics - 1) * 32);
+                $(let mut _topics = _topics; $topic.write(&mut _topics);)*
+                let _data = Writer::new(&mut bytes, 0 $(+ <$type as Codec>::HEAD)*);
+                $(let mut _data = _data; $field.write(&mut _data);)*
+                (bytes, topics)
+            }
+        }
+
+        #[cfg(test)]
+        impl tests::Sample for $event {
+            fn sample(seed: &mut u8) -> Self {
+                Self { $($topic: <$topic_type>::sample(seed),)* $($field: <$type>::sample(seed)),* }
+            }
+        })*
+
+        #[cfg(test)]
+        const EVENTS: &[fn()] = &[$(tests::agrees_on_event::<$event>),*];
+    };
+}
+
+structs! {
+    Offer {
+        owner: Address, kind: u8, digest: B256, metadata: B256, token: Address, price:
+        U256, policy: B256, volume: u64, openUntil: u64, shared: bool, salt: B256,
+    }
+    Policy {
+        any: u32, cpuKinds: u8, minSnpTcb: FixedBytes<8>, tdxStatuses: u16,
+        gpuArchitectures: u8, minGpus: u8, gpuModes: u8, revocationMaxAge: u32,
+        evidenceMaxAge: u32, workloads: Vec<B256>, workloadRoot: B256, buyers:
+        Vec<Address>, providers: Vec<Address>, purposes: u8, maxUses: u64,
+        maxUsesPerBuyer: u64, notBefore: u64, notAfter: u64, maxDuration: u32,
+        outputBytes: u64, outputRows: u64,
+    }
+    Requirements { minRecords: u64, minBytes: u64, schema: B256, minQuality: u32 }
+    Deadlines { accept: u64, start: u64, finish: u64, settle: u64 }
+    Leg {
+        offer: B256, policy: B256, kind: u8, digest: B256, payee: Address, amount: U256,
+        rate: U256, clauses: u32,
+    }
+    Terms {
+        buyer: Address, provider: Address, token: Address, legs: Vec<Leg>, requirements:
+        Requirements, resultKey: B256, purpose: u8, maxDuration: u32, deadlines:
+        Deadlines, challengeWindow: u64, bond: U256, oracleFee: U256, shared: bool, salt:
+        B256,
+    }
+    LegRequest { offer: Offer, policy: Policy, workloadProof: Vec<B256> }
+    OrderRequest {
+        legs: Vec<LegRequest>, requirements: Requirements, resultKey: B256, purpose: u8,
+        maxDuration: u32, deadlines: Deadlines, challengeWindow: u64, bond: U256,
+        oracleFee: U256, salt: B256,
+    }
+    Counters { outputBytes: u64, outputRows: u64 }
+    DatasetMeasure { records: u64, size: u64, schema: B256, quality: u32 }
+    Verdict {
+        order: B256, phase: u8, attempt: u8, evidence: B256, clauses: U256, reason: u16,
+        devices: Vec<B256>, sessionKey: B256, measurement: B256, inputs: B256, outputs:
+        B256, counters: Counters, datasets: Vec<DatasetMeasure>, observedAt: u64,
+    }
+    Receipt {
+        order: B256, buyer: Address, assets: Vec<B256>, paid: Vec<U256>, measurement:
+        B256, devices: Vec<B256>, evidence: B256, outputs: B256, verdict: B256, settledAt:
+        u64,
+    }
+    OrderRecord { state: u8, sinceBlock: u64, startedAt: u64, finishedAt: u64, commitment: B256 }
+    IUsage::Use {
+        buyer: Address, provider: Address, purpose: u8, maxDuration: u32, workload: B256,
+    }
+}
+
+calls! {
+    IOffers::publishCall { offer: Offer, uri: String }
+    IOffers::cancelCall { offer: B256 }
+    IOffers::consumeCall { offers: Vec<B256> }
+    IOffers::restoreCall { offers: Vec<B256> }
+    IOffers::availableCall { offer: B256 }
+    IOffers::idOfCall { offer: Offer }
+    IOffers::bindEscrowCall { escrow: Address }
+    IOffers::governorCall {}
+    IOffers::escrowCall {}
+    IUsage::publishCall { policy: Policy }
+    IUsage::reserveCall {
+        ids: Vec<B256>, policies: Vec<Policy>, workloadProofs: Vec<Vec<B256>>, r#use:
+        IUsage::Use,
+    }
+    IUsage::releaseCall { ids: Vec<B256>, clauses: Vec<u32>, buyer: Address }
+    IUsage::requiredClausesCall { policy: Policy }
+    IUsage::usesCall { policy: B256 }
+    IUsage::usesByCall { policy: B256, buyer: Address }
+    IUsage::idOfCall { policy: Policy }
+    IUsage::bindEscrowCall { escrow: Address }
+    IUsage::governorCall {}
+    IUsage::escrowCall {}
+    IAttestation::admitCall { verdict: Verdict, signatures: Bytes, busyUntil: u64 }
+    IAttestation::digestOfCall { verdict: Verdict }
+    IAttestation::signersOfCall { digest: B256, signatures: Bytes }
+    IAttestation::setOperatorsCall { added: Vec<Address>, removed: Vec<Address>, quorum: u16 }
+    IAttestation::setFeeCall { fee: U256 }
+    IAttestation::isOperatorCall { account: Address }
+    IAttestation::operatorCountCall {}
+    IAttestation::quorumCall {}
+    IAttestation::feeCall {}
+    IAttestation::holderOfCall { device: B256 }
+    IAttestation::bindEscrowCall { escrow: Address }
+    IAttestation::governorCall {}
+    IAttestation::escrowCall {}
+    IEscrow::placeCall { request: OrderRequest }
+    IEscrow::acceptCall { terms: Terms }
+    IEscrow::submitEvidenceCall {
+        terms: Terms, phase: u8, attempt: u8, evidence: B256, outputs: B256, uri: String,
+    }
+    IEscrow::submitVerdictCall { terms: Terms, verdict: Verdict, signatures: Bytes }
+    IEscrow::settleCall { terms: Terms, verdict: Verdict }
+    IEscrow::refundCall { terms: Terms }
+    IEscrow::withdrawCall { token: Address }
+    IEscrow::creditOfCall { account: Address, token: Address }
+    IEscrow::owedCall { token: Address }
+    IEscrow::orderOfCall { order: B256 }
+    IEscrow::idOfCall { terms: Terms }
+    IEscrow::challengeOfCall { order: B256, phase: u8, attempt: u8 }
+    IEscrow::setPausedCall { paused: bool }
+    IEscrow::pausedCall {}
+    IEscrow::offersCall {}
+    IEscrow::usageCall {}
+    IEscrow::attestationCall {}
+    IEscrow::governorCall {}
+    IToken::nameCall {}
+    IToken::symbolCall {}
+    IToken::decimalsCall {}
+    IToken::totalSupplyCall {}
+    IToken::balanceOfCall { account: Address }
+    IToken::allowanceCall { owner: Address, spender: Address }
+    IToken::transferCall { to: Address, value: U256 }
+    IToken::transferFromCall { from: Address, to: Address, value: U256 }
+    IToken::approveCall { spender: Address, value: U256 }
+    IToken::permitCall {
+        owner: Address, spender: Address, value: U256, deadline: U256, v: u8, r: B256, s:
+        B256,
+    }
+    IToken::noncesCall { owner: Address }
+    IToken::DOMAIN_SEPARATORCall {}
+    IToken::mintCall { to: Address, value: U256 }
+}
+
+errors! {
+    IContract::UnknownFunction { selector: FixedBytes<4> }
+    IContract::MalformedCalldata { selector: FixedBytes<4> }
+    IContract::ValueRefused { value: U256 }
+    IContract::AlreadyConstructed {}
+    IContract::ZeroAddress {}
+    IContract::UnexpectedAnswer { from: Address }
+    IOffers::NotOwner { caller: Address, owner: Address }
+    IOffers::NotGovernor { caller: Address }
+    IOffers::NotEscrow { caller: Address, escrow: Address }
+    IOffers::EscrowAlreadyBound { escrow: Address }
+    IOffers::AlreadyPublished { offer: B256 }
+    IOffers::NotPublished { offer: B256 }
+    IOffers::OfferClosed { offer: B256, openUntil: u64, time: u64 }
+    IOffers::VolumeExhausted { offer: B256 }
+    IOffers::InvalidOffer { field: String }
+    IUsage::NotGovernor { caller: Address }
+    IUsage::NotEscrow { caller: Address, escrow: Address }
+    IUsage::EscrowAlreadyBound { escrow: Address }
+    IUsage::LengthsDiffer { expected: U256, found: U256 }
+    IUsage::InvalidClause { clause: u8 }
+    IUsage::PolicyMismatch { expected: B256, found: B256 }
+    IUsage::BuyerRefused { policy: B256, buyer: Address }
+    IUsage::ProviderRefused { policy: B256, provider: Address }
+    IUsage::PurposeRefused { policy: B256, purpose: u8, allowed: u8 }
+    IUsage::WorkloadRefused { policy: B256, workload: B256 }
+    IUsage::DurationRefused { policy: B256, requested: u32, allowed: u32 }
+    IUsage::OutsideWindow { policy: B256, time: u64, notBefore: u64, notAfter: u64 }
+    IUsage::UsesExhausted { policy: B256, limit: u64 }
+    IUsage::BuyerUsesExhausted { policy: B256, buyer: Address, limit: u64 }
+    IAttestation::NotGovernor { caller: Address }
+    IAttestation::NotEscrow { caller: Address, escrow: Address }
+    IAttestation::EscrowAlreadyBound { escrow: Address }
+    IAttestation::InvalidQuorum { quorum: u16, operators: u16 }
+    IAttestation::NotOperator { signer: Address }
+    IAttestation::AlreadyOperator { account: Address }
+    IAttestation::SignersNotAscending { previous: Address, next: Address }
+    IAttestation::InvalidSignature { index: U256 }
+    IAttestation::QuorumNotReached { expected: u16, found: u16 }
+    IAttestation::DeviceBusy { device: B256, order: FixedBytes<24>, until: u64 }
+    IEscrow::NotGovernor { caller: Address }
+    IEscrow::Paused {}
+    IEscrow::Reentered {}
+    IEscrow::WrongState { order: B256, expected: u8, found: u8 }
+    IEscrow::NotProvider { caller: Address, provider: Address }
+    IEscrow::InvalidOrder { field: String }
+    IEscrow::InvalidLeg { leg: u8, field: String }
+    IEscrow::MixedTokens { leg: u8, expected: Address, found: Address }
+    IEscrow::DeadlinesNotAscending { earlier: u64, later: u64 }
+    IEscrow::DeadlinePassed { deadline: u64, time: u64 }
+    IEscrow::DeadlineNotPassed { deadline: u64, time: u64 }
+    IEscrow::WindowOpen { closes: u64, time: u64 }
+    IEscrow::FeeTooLow { expected: U256, found: U256 }
+    IEscrow::VerdictMismatch { expected: B256, found: B256 }
+    IEscrow::WrongPhase { expected: u8, found: u8 }
+    IEscrow::Inconclusive { reason: u16 }
+    IEscrow::InputsMismatch { expected: B256, found: B256 }
+    IEscrow::ObservedInFuture { observedAt: u64, time: u64 }
+    IEscrow::ObservedBeforeStart { observedAt: u64, startedAt: u64 }
+    IEscrow::TokenRefused { token: Address, expected: U256, received: U256 }
+    IEscrow::NothingToWithdraw { account: Address, token: Address }
+    IEscrow::GasTooLow { expected: u64, found: u64 }
+    IToken::InsufficientBalance { account: Address, balance: U256, needed: U256 }
+    IToken::InsufficientAllowance { spender: Address, allowance: U256, needed: U256 }
+    IToken::PermitExpired { deadline: U256, time: U256 }
+    IToken::InvalidSigner { signer: Address, owner: Address }
+    IToken::SupplyOverflow { supply: U256, minted: U256 }
+}
+
+returns! {
+    IOffers::constructorCall { governor: Address }
+    IUsage::constructorCall { governor: Address }
+    IAttestation::constructorCall {
+        governor: Address, operators: Vec<Address>, quorum: u16, fee: U256,
+    }
+    IEscrow::constructorCall {
+        governor: Address, offers: Address, usage: Address, attestation: Address,
+    }
+    IToken::constructorCall { name: String, symbol: String }
+    IOffers::availableReturn { volume: u64, open: bool }
+    IAttestation::admitReturn { digest: B256, signers: Vec<Address> }
+    IAttestation::holderOfReturn { order: FixedBytes<24>, until: u64 }
+}
+
+events! {
+    IOffers::OfferPublished [offer: B256, owner: Address, kind: u8] { terms: Offer, uri: String }
+    IOffers::OfferCancelled [offer: B256, owner: Address] {}
+    IOffers::EscrowBound [] { escrow: Address }
+    IUsage::PolicyPublished [policy: B256, publisher: Address] { terms: Policy }
+    IUsage::EscrowBound [] { escrow: Address }
+    IAttestation::OperatorsChanged [] { added: Vec<Address>, removed: Vec<Address>, quorum: u16 }
+    IAttestation::FeeChanged [] { fee: U256 }
+    IAttestation::EscrowBound [] { escrow: Address }
+    IAttestation::VerdictAdmitted [order: B256, phase: u8, digest: B256] { reason: u16, signers: Vec<Address> }
+    IEscrow::OrderPlaced [order: B256, buyer: Address, provider: Address] { terms: Terms }
+    IEscrow::OrderAccepted [order: B256, provider: Address] {}
+    IEscrow::EvidenceSubmitted [order: B256, phase: u8] {
+        attempt: u8, evidence: B256, outputs: B256, uri: String,
+    }
+    IEscrow::OrderStarted [order: B256, verdict: B256] { sessionKey: B256, devices: Vec<B256> }
+    IEscrow::OrderFinished [order: B256, verdict: B256] { windowCloses: u64 }
+    IEscrow::LegPaid [order: B256, payee: Address] { leg: u8, amount: U256 }
+    IEscrow::OrderSettled [order: B256] { receipt: Receipt }
+    IEscrow::OrderRefunded [order: B256] { reason: u16, refund: U256, bondToBuyer: U256 }
+    IEscrow::Credited [account: Address, token: Address] { amount: U256 }
+    IEscrow::Withdrawn [account: Address, token: Address] { amount: U256 }
+    IEscrow::PausedSet [] { paused: bool }
+    IToken::Transfer [from: Address, to: Address] { value: U256 }
+    IToken::Approval [owner: Address, spender: Address] { value: U256 }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use core::fmt::Debug;
+
+    use alloy_sol_types::{SolCall, SolError, SolValue};
+
+    use super::*;
+    use crate::codec;
+
+    /// Values in which no two fields are alike.
+    pub(super) trait Sample {
+        fn sample(seed: &mut u8) -> Self;
+    }
+
+    fn next(seed: &mut u8) -> u8 {
+        *seed = seed.wrapping_add(1).max(1);
+        *seed
+    }
+
+    macro_rules! samples {
+        ($($type:ty: $seed:ident => $value:expr;)*) => { $(
+            impl Sample for $type {
+                fn sample(seed: &mut u8) -> Self {
+                    let $seed = next(seed);
+                    $value
+                }
+            }
+        )* };
+    }
+
+    samples! {
+        u8: n => n;
+        u16: n => u16::from_be_bytes([n; 2]);
+        u32: n => u32::from_be_bytes([n; 4]);
+        u64: n => u64::from_be_bytes([n; 8]);
+        bool: n => n % 2 == 0;
+        U256: n => U256::from_be_bytes([n; 32]);
+        Address: n => Address::repeat_byte(n);
+        Bytes: n => Bytes::from(vec![n; usize::from(n) % 67]);
+        String: n => "é".repeat(usize::from(n) % 35);
+    }
+
+    impl<const N: usize> Sample for FixedBytes<N> {
+        fn sample(seed: &mut u8) -> Self {
+            Self::repeat_byte(next(seed))
+        }
+    }
+
+    impl<T: Sample> Sample for Vec<T> {
+        fn sample(seed: &mut u8) -> Self {
+            (0..next(seed) % 3).map(|_| T::sample(seed)).collect()
+        }
+    }
+
+    fn samples<T: Sample>() -> impl Iterator<Item = T> {
+        (0..=u8::MAX).map(|mut seed| T::sample(&mut seed))
+    }
+
+    /// What is read back from every shortened encoding is nothing, or (where the last bytes are
+    /// padding that nothing points to) the value itself.
+    fn survives_truncation<T: Fields + PartialEq + Debug>(value: &T, encoding: &[u8]) {
+        for length in 0..encoding.len() {
+            if let Some(read) = codec::read::<T>(&encoding[..length]) {
+                assert_eq!(read, *value, "{length} of {} bytes", encoding.len());
+            }
+        }
+    }
+
+    pub(super) fn agrees_on_struct<T>()
+    where
+        T: Codec + Sample + SolValue + PartialEq + Debug,
+        for<'a> <T::SolType as alloy_sol_types::SolType>::Token<'a>:
+            alloy_sol_types::abi::TokenSeq<'a>,
+        T: From<<T::SolType as alloy_sol_types::SolType>::RustType>,
+    {
+        for value in samples::<T>() {
+            let encoding = value.abi_encode();
+            assert_eq!(codec::encode(&value), encoding, "{value:?}");
+            assert_eq!(codec::decode(&encoding), Some(value));
+        }
+    }
+
+    pub(super) fn agrees_on_call<T: Fields + Sample + SolCall + PartialEq + Debug>() {
+        for (i, value) in samples::<T>().enumerate() {
+            let encoding = value.abi_encode();
+            let mut ours = T::SELECTOR.to_vec();
+            codec::append(&value, &mut ours);
+            assert_eq!(ours, encoding, "{}", T::SIGNATURE);
+            assert_eq!(codec::read(&encoding[4..]), Some(T::abi_decode(&encoding).unwrap()));
+            if i % 64 == 0 {
+                survives_truncation(&value, &encoding[4..]);
+            }
+        }
+    }
+
+    pub(super) fn agrees_on_error<T: Fields + Sample + SolError>() {
+        for value in samples::<T>() {
+            let mut ours = T::SELECTOR.to_vec();
+            codec::append(&value, &mut ours);
+            assert_eq!(ours, value.abi_encode(), "{}", T::SIGNATURE);
+        }
+    }
+
+    pub(super) fn agrees_on_event<T: Event + Sample>() {
+        for value in samples::<T>() {
+            let (bytes, topics) = value.log();
+            let expected = value.encode_log_data();
+            let expected_topics = expected.topics().concat();
+            assert_eq!(topics, expected.topics().len(), "{}", T::SIGNATURE);
+            assert_eq!(bytes, [&expected_topics, &expected.data[..]].concat(), "{}", T::SIGNATURE);
+        }
+    }
+
+    #[test]
+    fn every_listed_type_is_coded_as_alloy_codes_it() {
+        for agrees in [STRUCTS, CALLS, ERRORS, EVENTS].into_iter().flatten() {
+            agrees();
+        }
+    }
+
+    #[test]
+    fn several_returned_values_are_coded_as_alloy_codes_them() {
+        let mut seed = 0;
+        let value = IAttestation::admitReturn::sample(&mut seed);
+        let mut bytes = vec![];
+        codec::append(&value, &mut bytes);
+        assert_eq!(bytes, IAttestation::admitCall::abi_encode_returns(&value));
+        let value = IAttestation::holderOfReturn::sample(&mut seed);
+        let mut bytes = vec![];
+        codec::append(&value, &mut bytes);
+        assert_eq!(bytes, IAttestation::holderOfCall::abi_encode_returns(&value));
+        let value = IOffers::availableReturn::sample(&mut seed);
+        let mut bytes = vec![];
+        codec::append(&value, &mut bytes);
+        assert_eq!(bytes, IOffers::availableCall::abi_encode_returns(&value));
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_their_type_are_refused() {
+        let word = |at: usize| {
+            let mut word = [0; 32];
+            word[at] = 2;
+            word
+        };
+        assert_eq!(codec::decode::<u64>(&word(23)), None);
+        assert_eq!(codec::decode::<u32>(&word(27)), None);
+        assert_eq!(codec::decode::<u16>(&word(29)), None);
+        assert_eq!(codec::decode::<u8>(&word(30)), None);
+        assert_eq!(codec::decode::<bool>(&word(31)), None);
+        assert_eq!(codec::decode::<Address>(&word(11)), None);
+        assert_eq!(codec::decode::<FixedBytes<8>>(&word(8)), None);
+        assert_eq!(codec::decode::<u64>(&word(31)), Some(2));
+    }
+
+    #[test]
+    fn hostile_lengths_and_offsets_are_refused() {
+        let words = |numbers: &[U256]| -> Vec<u8> {
+            numbers.iter().flat_map(|n| n.to_be_bytes::<32>()).collect()
+        };
+        let [thirty_two, one, large] = [U256::from(32), U256::from(1), U256::from(u64::MAX)];
+        for bytes in [
+            words(&[large]),
+            words(&[U256::MAX]),
+            words(&[thirty_two, large]),
+            words(&[thirty_two, U256::MAX]),
+            words(&[thirty_two, one]),
+            words(&[U256::from(64), one]),
+        ] {
+            assert_eq!(codec::decode::<Vec<U256>>(&bytes), None);
+            assert_eq!(codec::decode::<Bytes>(&bytes), None);
+            assert_eq!(codec::decode::<Vec<Vec<U256>>>(&bytes), None);
+        }
+        assert_eq!(codec::decode::<String>(&{
+            let mut bytes = words(&[thirty_two, one]);
+            bytes.extend([0xff; 32]);
+            bytes
+        }), None, "not UTF-8");
+    }
+}
