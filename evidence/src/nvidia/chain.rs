@@ -13,13 +13,11 @@ use core::fmt;
 
 use vouch_protocol::Reason;
 
-use crate::anchors::Anchors;
-#[cfg(feature = "std")]
-use crate::cache::Cache;
 use crate::check::{Compared, Observe, Rule, ensure, hex};
 use crate::rejection::{Rejection, Text};
 use crate::signature::P384_KEY_LEN;
 use crate::time::Time;
+use crate::verifier::Verifier;
 use crate::x509::{self, Authority, Certificate, ChainReasons, KeyUsage, PublicKey};
 
 /// Certificates in a chain, root included.
@@ -130,9 +128,9 @@ pub(crate) struct Issuer {
     serial: Vec<u8>,
     model: String,
     family: Family,
-    #[cfg(feature = "std")]
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "for the cache"))]
     not_before: Time,
-    #[cfg(feature = "std")]
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "for the cache"))]
     not_after: Time,
     simulated: bool,
 }
@@ -153,19 +151,10 @@ pub(crate) struct Verified {
     pub(crate) simulated: bool,
 }
 
-/// What a chain is checked with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Context<'a> {
-    pub(crate) anchors: &'a Anchors,
-    pub(crate) time: Time,
-    #[cfg(feature = "std")]
-    pub(crate) cache: Option<&'a Cache>,
-}
-
 /// Verifies a chain, leaf first.
 pub(crate) fn verify<O: Observe>(
     chain: &[&[u8]],
-    context: &Context<'_>,
+    verifier: &Verifier<'_>,
     observer: &mut O,
 ) -> Result<Verified, Rejection> {
     ensure(observer, &LENGTH, chain.len() == CHAIN_LEN, || {
@@ -177,10 +166,10 @@ pub(crate) fn verify<O: Observe>(
     let [leaf_der, issuers @ ..] = chain else {
         return Err(missing());
     };
-    let issuer = issuer(issuers, context, observer)?;
+    let issuer = issuer(issuers, verifier, observer)?;
     let leaf = Certificate::parse(leaf_der).map_err(|r| r.within("chain.leaf"))?;
     observer.enter(|| "chain.leaf".to_owned());
-    let checked = check_leaf(&leaf, &issuer, context.time, observer);
+    let checked = check_leaf(&leaf, &issuer, verifier.time, observer);
     observer.leave();
     let key = checked.map_err(|r| {
         if r.field.starts_with("chain") {
@@ -248,15 +237,15 @@ fn check_leaf<O: Observe>(
 /// The issuer of leaf certificates: chip, provisioner, identity CA and root, all verified.
 fn issuer<O: Observe>(
     chain: &[&[u8]],
-    context: &Context<'_>,
+    verifier: &Verifier<'_>,
     observer: &mut O,
 ) -> Result<Arc<Issuer>, Rejection> {
     #[cfg(feature = "std")]
-    if let Some(issuer) = context.cache.and_then(|cache| cache.nvidia().get(chain)) {
-        let valid = issuer.not_before <= context.time && context.time <= issuer.not_after;
+    if let Some(issuer) = verifier.cache.and_then(|cache| cache.nvidia().get(chain)) {
+        let valid = issuer.not_before <= verifier.time && verifier.time <= issuer.not_after;
         ensure(observer, &RULES.validity, valid, || {
             Compared::new(
-                format!("issuers valid at {}", context.time),
+                format!("issuers valid at {}", verifier.time),
                 format!(
                     "valid from {} to {} (verified before)",
                     issuer.not_before, issuer.not_after
@@ -266,9 +255,9 @@ fn issuer<O: Observe>(
         .map_err(|r| r.within("chain"))?;
         return Ok(issuer);
     }
-    let issuer = Arc::new(verify_issuer(chain, context, observer)?);
+    let issuer = Arc::new(verify_issuer(chain, verifier, observer)?);
     #[cfg(feature = "std")]
-    if let Some(cache) = context.cache {
+    if let Some(cache) = verifier.cache {
         cache.nvidia().put(chain, &issuer);
     }
     Ok(issuer)
@@ -276,11 +265,11 @@ fn issuer<O: Observe>(
 
 fn verify_issuer<O: Observe>(
     chain: &[&[u8]],
-    context: &Context<'_>,
+    verifier: &Verifier<'_>,
     observer: &mut O,
 ) -> Result<Issuer, Rejection> {
     let root_der = chain.last().copied().unwrap_or_default();
-    let anchor = context
+    let anchor = verifier
         .anchors
         .nvidia_device
         .iter()
@@ -301,7 +290,7 @@ fn verify_issuer<O: Observe>(
     }
     for (name, certificate) in &certificates {
         observer.enter(|| format!("chain.{name}"));
-        let checked = x509::check_validity(certificate, &[], context.time, &RULES, observer)
+        let checked = x509::check_validity(certificate, &[], verifier.time, &RULES, observer)
             .and_then(|()| x509::check_authority(certificate, &RULES, observer))
             .and_then(|()| p384_key(certificate, observer).map(|_| ()));
         observer.leave();

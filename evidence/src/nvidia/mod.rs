@@ -8,6 +8,7 @@ mod claims;
 mod firmware;
 mod opaque;
 mod report;
+mod topology;
 mod verify;
 
 #[cfg(feature = "std")]
@@ -16,4 +17,5 @@ pub use chain::{Architecture, CHAIN_LEN, DeviceIdentity, Kind};
 pub use claims::{Claims, FirmwareBinding, Mode};
 pub use opaque::{Opaque, Status};
 pub use report::{MAX_MEASUREMENTS, MAX_REPORT_LEN, Measurement, NONCE_AT, Report};
-pub use verify::{AuthenticReport, Verifier, check_nonce, verify, verify_observed};
+pub use topology::{PPCIE_GPUS, PPCIE_SWITCHES, check_topology};
+pub use verify::{AuthenticReport, check_nonce, verify, verify_observed};

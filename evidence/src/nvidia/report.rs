@@ -57,6 +57,8 @@ pub struct Report<'a> {
     pub signature: &'a [u8; P384_SIGNATURE_LEN],
     /// Everything before the signature: what is signed.
     pub signed: &'a [u8],
+    /// The report without what follows its signature: what other evidence hashes.
+    pub bytes: &'a [u8],
     /// Zero bytes after the signature: some drivers add one. They are never hashed.
     pub trailing_zeros: usize,
 }
@@ -101,6 +103,7 @@ impl<'a> Report<'a> {
         )?;
         let signed = bytes.get(..input.offset()).unwrap_or_default();
         let signature = input.array("response.signature")?;
+        let report = bytes.get(..input.offset()).unwrap_or_default();
         let trailing_zeros = input.rest().len();
         input.zeros(trailing_zeros, "after the signature")?;
         Ok(Self {
@@ -110,6 +113,7 @@ impl<'a> Report<'a> {
             opaque,
             signature,
             signed,
+            bytes: report,
             trailing_zeros,
         })
     }

@@ -5,16 +5,15 @@ use alloc::format;
 
 use vouch_protocol::Reason;
 
-use super::chain::{self, Context, DeviceIdentity, Kind};
+use super::chain::{self, DeviceIdentity, Kind};
 use super::report::{NONCE_AT, Report};
 use crate::anchors::Anchors;
 use crate::authentic::Authentic;
-#[cfg(feature = "std")]
-use crate::cache::Cache;
 use crate::check::{Compared, Observe, Rule, ensure, hex, skip};
 use crate::rejection::{Rejection, Text};
 use crate::signature;
 use crate::time::Time;
+use crate::verifier::Verifier;
 
 /// A GPU or switch report whose chain and signature hold.
 pub type AuthenticReport<'a> = Authentic<Report<'a>, DeviceIdentity>;
@@ -55,30 +54,6 @@ pub fn verify<'a>(
     verify_observed(report, chain, &Verifier::new(anchors, time), &mut ())
 }
 
-/// What reports are verified with.
-#[derive(Clone, Copy, Debug)]
-pub struct Verifier<'a>(Context<'a>);
-
-impl<'a> Verifier<'a> {
-    /// Trusts `anchors`, at `time`.
-    pub const fn new(anchors: &'a Anchors, time: Time) -> Self {
-        Self(Context {
-            anchors,
-            time,
-            #[cfg(feature = "std")]
-            cache: None,
-        })
-    }
-
-    /// Also keeps what it verified in `cache`, which belongs to these anchors.
-    #[cfg(feature = "std")]
-    #[must_use]
-    pub const fn with_cache(mut self, cache: &'a Cache) -> Self {
-        self.0.cache = Some(cache);
-        self
-    }
-}
-
 /// Verifies a report and shows every check to `observer`.
 ///
 /// # Errors
@@ -89,7 +64,7 @@ pub fn verify_observed<'a, O: Observe>(
     verifier: &Verifier<'_>,
     observer: &mut O,
 ) -> Result<AuthenticReport<'a>, Rejection> {
-    let verified = chain::verify(chain, &verifier.0, observer)?;
+    let verified = chain::verify(chain, verifier, observer)?;
     let signed = signature::verify_p384(&verified.key, report.signed, report.signature);
     ensure(observer, &SIGNATURE, signed, || {
         Compared::new(
@@ -111,7 +86,7 @@ pub fn verify_observed<'a, O: Observe>(
         report.clone(),
         verified.identity,
         verified.simulated,
-        verifier.0.time,
+        verifier.time,
     ))
 }
 

@@ -13,13 +13,12 @@ use vouch_protocol::Reason;
 
 use super::generation::Generation;
 use crate::anchors::{AmdAnchor, Anchors};
-#[cfg(feature = "std")]
-use crate::cache::Cache;
 use crate::check::{Compared, Observe, Rule, ensure, hex};
 use crate::der::{Der, DerError, tag};
 use crate::rejection::{Rejection, Text};
 use crate::signature::P384_KEY_LEN;
 use crate::time::Time;
+use crate::verifier::Verifier;
 use crate::x509::{self, Certificate, ChainReasons, PublicKey};
 
 const KDS: &str = "AMD 57230, VCEK and VLEK certificate format";
@@ -127,26 +126,17 @@ pub(crate) struct VerifiedKey {
     pub(crate) identity: EndorsementKey,
     pub(crate) key: [u8; P384_KEY_LEN],
     pub(crate) simulated: bool,
-    #[cfg(feature = "std")]
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "for the cache"))]
     not_before: Time,
-    #[cfg(feature = "std")]
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "for the cache"))]
     not_after: Time,
-}
-
-/// What a chain is checked with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Context<'a> {
-    pub(crate) anchors: &'a Anchors,
-    pub(crate) time: Time,
-    #[cfg(feature = "std")]
-    pub(crate) cache: Option<&'a Cache>,
 }
 
 /// Verifies an endorsement key's certificate, up to a trusted root.
 pub(crate) fn verify<O: Observe>(
     vek: &[u8],
     chain: Option<&Chain<'_>>,
-    context: &Context<'_>,
+    verifier: &Verifier<'_>,
     observer: &mut O,
 ) -> Result<Arc<VerifiedKey>, Rejection> {
     #[cfg(feature = "std")]
@@ -155,11 +145,11 @@ pub(crate) fn verify<O: Observe>(
         None => &[vek],
     };
     #[cfg(feature = "std")]
-    if let Some(key) = context.cache.and_then(|cache| cache.amd().get(cached_as)) {
-        let valid = key.not_before <= context.time && context.time <= key.not_after;
+    if let Some(key) = verifier.cache.and_then(|cache| cache.amd().get(cached_as)) {
+        let valid = key.not_before <= verifier.time && verifier.time <= key.not_after;
         ensure(observer, &RULES.validity, valid, || {
             Compared::new(
-                format!("certificates valid at {}", context.time),
+                format!("certificates valid at {}", verifier.time),
                 format!(
                     "valid from {} to {} (verified before)",
                     key.not_before, key.not_after
@@ -169,9 +159,9 @@ pub(crate) fn verify<O: Observe>(
         .map_err(|r| r.within("vek"))?;
         return Ok(key);
     }
-    let key = Arc::new(verify_key(vek, chain, context, observer)?);
+    let key = Arc::new(verify_key(vek, chain, verifier, observer)?);
     #[cfg(feature = "std")]
-    if let Some(cache) = context.cache {
+    if let Some(cache) = verifier.cache {
         cache.amd().put(cached_as, &key);
     }
     Ok(key)
@@ -180,12 +170,12 @@ pub(crate) fn verify<O: Observe>(
 fn verify_key<O: Observe>(
     vek_der: &[u8],
     chain: Option<&Chain<'_>>,
-    context: &Context<'_>,
+    verifier: &Verifier<'_>,
     observer: &mut O,
 ) -> Result<VerifiedKey, Rejection> {
     let vek = Certificate::parse(vek_der).map_err(|r| r.within("vek"))?;
     let (key, identity) = read_vek(&vek, observer)?;
-    let anchor = anchor(&vek, &identity, chain, context.anchors, observer)?;
+    let anchor = anchor(&vek, &identity, chain, verifier.anchors, observer)?;
     let root = Certificate::parse(anchor.root.der()).map_err(|r| r.within("chain.ark"))?;
     let signer_der = chain.map_or(&*anchor.signer, |chain| chain.signer);
     let signer = Certificate::parse(signer_der).map_err(|r| r.within("chain.ask"))?;
@@ -195,7 +185,7 @@ fn verify_key<O: Observe>(
         ("vek", &vek, signer.authority()),
     ] {
         observer.enter(|| name.to_owned());
-        let checked = x509::check_validity(certificate, &[], context.time, &RULES, observer)
+        let checked = x509::check_validity(certificate, &[], verifier.time, &RULES, observer)
             .and_then(|()| {
                 if name == "vek" {
                     Ok(())
@@ -212,9 +202,7 @@ fn verify_key<O: Observe>(
         identity,
         key,
         simulated: anchor.root.is_simulated(),
-        #[cfg(feature = "std")]
         not_before: all.iter().map(|c| c.not_before).max().unwrap_or_default(),
-        #[cfg(feature = "std")]
         not_after: all.iter().map(|c| c.not_after).min().unwrap_or_default(),
     })
 }

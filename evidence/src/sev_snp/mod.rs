@@ -15,4 +15,4 @@ pub use chain::{Chain, Endorsement, EndorsementKey};
 pub use claims::Claims;
 pub use generation::{Generation, Tcb};
 pub use report::{GuestPolicy, REPORT_DATA_AT, REPORT_LEN, Report, SIGNED_LEN};
-pub use verify::{AuthenticReport, Verifier, check_report_data, verify, verify_observed};
+pub use verify::{AuthenticReport, check_report_data, verify, verify_observed};

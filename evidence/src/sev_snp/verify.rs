@@ -4,17 +4,16 @@ use alloc::format;
 
 use vouch_protocol::Reason;
 
-use super::chain::{self, Chain, Context, Endorsement, EndorsementKey};
+use super::chain::{self, Chain, Endorsement, EndorsementKey};
 use super::generation::Generation;
 use super::report::{REPORT_DATA_AT, Report, SIGNED_LEN};
 use crate::anchors::Anchors;
 use crate::authentic::Authentic;
-#[cfg(feature = "std")]
-use crate::cache::Cache;
 use crate::check::{Compared, Observe, Rule, ensure, hex};
 use crate::rejection::{Rejection, Text};
 use crate::signature;
 use crate::time::Time;
+use crate::verifier::Verifier;
 
 /// A report whose chain and signature hold, and whose key is of the reported chip and TCB.
 pub type AuthenticReport<'a> = Authentic<Report<'a>, EndorsementKey>;
@@ -55,30 +54,6 @@ static REPORT_DATA: Rule = Rule {
 /// Turin names its chip in eight bytes.
 const TURIN_CHIP_ID_LEN: usize = 8;
 
-/// What reports are verified with.
-#[derive(Clone, Copy, Debug)]
-pub struct Verifier<'a>(Context<'a>);
-
-impl<'a> Verifier<'a> {
-    /// Trusts `anchors`, at `time`.
-    pub const fn new(anchors: &'a Anchors, time: Time) -> Self {
-        Self(Context {
-            anchors,
-            time,
-            #[cfg(feature = "std")]
-            cache: None,
-        })
-    }
-
-    /// Also keeps what it verified in `cache`, which belongs to these anchors.
-    #[cfg(feature = "std")]
-    #[must_use]
-    pub const fn with_cache(mut self, cache: &'a Cache) -> Self {
-        self.0.cache = Some(cache);
-        self
-    }
-}
-
 /// Verifies a report under the certificate of its endorsement key (VCEK or VLEK, DER). AMD's signing
 /// keys and roots are built in; `chain` brings others of the same roots.
 ///
@@ -106,7 +81,7 @@ pub fn verify_observed<'a, O: Observe>(
     verifier: &Verifier<'_>,
     observer: &mut O,
 ) -> Result<AuthenticReport<'a>, Rejection> {
-    let verified = chain::verify(vek, chain, &verifier.0, observer)?;
+    let verified = chain::verify(vek, chain, verifier, observer)?;
     let identity = &verified.identity;
     ensure(
         observer,
@@ -156,7 +131,7 @@ pub fn verify_observed<'a, O: Observe>(
         report.clone(),
         identity.clone(),
         verified.simulated,
-        verifier.0.time,
+        verifier.time,
     ))
 }
 
