@@ -47,6 +47,8 @@ pub enum Checks {
     /// A transaction for a block: nonce, balance, base fee, sender without code, block gas limit.
     #[default]
     Block,
+    /// As [`Self::Block`], but the sender may have code: a node that impersonates a contract.
+    Impersonated,
     /// `eth_call`, estimates, traces of calls: none of those, and no fee is charged.
     Call,
 }
@@ -73,6 +75,7 @@ pub(crate) fn config(env: &Env, checks: Checks) -> CfgEnv {
     cfg.disable_eip7623 = true;
     cfg.tx_gas_limit_cap = Some(u64::MAX);
     cfg.disable_priority_fee_check = false;
+    cfg.disable_eip3607 = checks == Checks::Impersonated;
     if checks == Checks::Call {
         cfg.tx_chain_id_check = false;
         cfg.disable_nonce_check = true;
