@@ -41,10 +41,11 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 setup() { VOUCH_ELAPSED=$SECONDS "$ROOT/scripts/setup" "$@"; }
 
-# The five contracts as WebAssembly, as `cargo stylus` builds them.
+# The five contracts as WebAssembly. One at a time, as `cargo stylus` builds them: together, each would
+# get the features that any of them asks of a shared crate.
 build_contracts() {
-  local packages="" contract
-  for contract in $CONTRACTS; do packages="$packages -p $contract"; done
-  # shellcheck disable=SC2086 # a list of words on purpose
-  cargo build --locked --release --lib --target wasm32-unknown-unknown $packages
+  local contract
+  for contract in $CONTRACTS; do
+    cargo build --locked --release --lib --target wasm32-unknown-unknown -p "$contract"
+  done
 }

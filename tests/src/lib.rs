@@ -11,6 +11,5 @@
 
 pub mod node;
 pub mod paths;
-pub mod program;
 pub mod rpc;
 pub mod tools;

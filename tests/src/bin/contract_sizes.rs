@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use vouch_tests::program::{MAX_CODE_BYTES, encode};
+use vouch_client::program::{MAX_CODE, Program};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -16,29 +16,25 @@ fn main() -> Result<()> {
         "usage: contract-sizes WASM_DIR CONTRACT..."
     );
 
-    let mut too_large = Vec::new();
+    let mut refused = Vec::new();
     println!(
-        "{:<14} {:>10} {:>10} {:>8}",
+        "{:<14} {:>10} {:>10} {:>9}",
         "contract", "wasm", "on chain", "of limit"
     );
     for contract in contracts {
         let path = Path::new(&dir).join(format!("{contract}.wasm"));
         let wasm = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        let size = encode(&wasm)?.len();
-        println!(
-            "{contract:<14} {:>10} {size:>10} {:>7}%",
-            wasm.len(),
-            size * 100 / MAX_CODE_BYTES
-        );
-        if size > MAX_CODE_BYTES {
-            too_large.push(format!("{contract} by {} bytes", size - MAX_CODE_BYTES));
+        match Program::from_wasm(&contract, &wasm) {
+            Ok(program) => {
+                let size = program.code.len();
+                let share = size * 100 / MAX_CODE;
+                println!("{contract:<14} {:>10} {size:>10} {share:>8}%", wasm.len());
+            }
+            Err(error) => refused.push(error.to_string()),
         }
     }
-    if !too_large.is_empty() {
-        bail!(
-            "past the limit of {MAX_CODE_BYTES} bytes: {}",
-            too_large.join(", ")
-        );
+    if !refused.is_empty() {
+        bail!("{}", refused.join("\n"));
     }
     Ok(())
 }
