@@ -19,9 +19,8 @@
 //! let challenge = vouch_protocol::challenge(
 //!     31337, Default::default(), Default::default(), Phase::Start, 0, Default::default(),
 //! );
-//! let evidence = machine.evidence(&session.start(challenge, Default::default()), &Options::default());
-//! assert_eq!(evidence.gpus[0].chain.len(), 5);
-//! assert_eq!(evidence.cpu.report.len(), 1184);
+//! let bundle = machine.bundle(&session.start(challenge, Default::default()), &Options::default());
+//! assert_eq!(bundle.gpus[0].chain.len(), 5);
 //! ```
 
 #![forbid(unsafe_code)]

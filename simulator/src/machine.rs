@@ -2,6 +2,7 @@
 
 use alloy_primitives::B256;
 use sha2::{Digest, Sha384};
+use vouch_evidence::bundle::{self, Bundle, Collateral, DeviceEvidence, SevSnpChain};
 use vouch_protocol::{Statement, device};
 
 use crate::{
@@ -126,6 +127,11 @@ impl Machine {
             .collect()
     }
 
+    /// Evidence for `statement`, as a bundle.
+    pub fn bundle(&self, statement: &Statement, options: &Options) -> Bundle {
+        self.evidence(statement, options).bundle()
+    }
+
     /// Evidence for `statement`. A lie is told as late as it can be, and everything that an attacker
     /// could still make consistent around it is consistent: so exactly one reason is found.
     pub fn evidence(&self, statement: &Statement, options: &Options) -> Evidence {
@@ -187,6 +193,28 @@ impl Machine {
             statement,
             gpus,
             cpu: CpuEvidence { report, chain },
+        }
+    }
+}
+
+impl Evidence {
+    /// The evidence as a bundle, with AMD's certificates beside it and no collateral.
+    pub fn bundle(&self) -> Bundle {
+        let [vek, signer, root] = self.cpu.chain.clone();
+        let gpu = |gpu: &GpuEvidence| DeviceEvidence {
+            report: gpu.report.clone(),
+            chain: gpu.chain.clone(),
+        };
+        Bundle {
+            statement: self.statement.encode(),
+            gpus: self.gpus.iter().map(gpu).collect(),
+            switches: Vec::new(),
+            cpu: bundle::CpuEvidence::SevSnp {
+                report: self.cpu.report.clone(),
+                vek,
+                chain: Some(SevSnpChain { signer, root }),
+            },
+            collateral: Collateral::default(),
         }
     }
 }
