@@ -29,9 +29,9 @@ pub enum Command {
   vouch policy publish policy.toml
 
 The file has one key for each clause, each a requirement or \"any\":
-  cpu_kind = [\"sev-snp\"]            gpu_architecture = [\"hopper\"]   purposes = [\"train\", \"infer\"]
+  cpu_kind = [\"sev_snp\"]            gpu_architecture = [\"hopper\"]   purposes = [\"train\", \"infer\"]
   cpu_tcb = \"any\"                   gpu_count = 1                   max_uses = 100
-  debug_off = true                  gpu_mode = [\"single\"]           max_uses_per_buyer = \"any\"
+  debug_off = true                  gpu_mode = [\"single_gpu\"]       max_uses_per_buyer = \"any\"
   rim_match = \"any\"                 workload = [\"0x…\"]              window = { not_after = \"2027-01-01T00:00:00Z\" }
   revocation = \"any\"                buyers = \"any\"                  max_duration = \"1h\"
   evidence_age = \"10m\"              providers = \"any\"               output_bytes = 1000000

@@ -15,21 +15,21 @@ use crate::when;
 /// What a file says in place of a requirement.
 const ANY: &str = "any";
 /// Names of the bits of a policy's small sets.
-pub const CPU_KINDS: [&str; 2] = ["sev-snp", "tdx"];
+pub const CPU_KINDS: [&str; 2] = ["sev_snp", "tdx"];
 /// As above.
 pub const ARCHITECTURES: [&str; 2] = ["hopper", "blackwell"];
 /// As above.
-pub const GPU_MODES: [&str; 3] = ["single", "multi", "protected-pcie"];
+pub const GPU_MODES: [&str; 3] = ["single_gpu", "multi_gpu", "protected_pcie"];
 /// As above.
-pub const PURPOSES: [&str; 4] = ["train", "fine-tune", "infer", "evaluate"];
+pub const PURPOSES: [&str; 4] = ["train", "fine_tune", "infer", "evaluate"];
 /// Intel's TCB statuses, by their bit.
 pub const TDX_STATUSES: [&str; 7] = [
-    "up-to-date",
-    "sw-hardening-needed",
-    "configuration-needed",
-    "configuration-and-sw-hardening-needed",
-    "out-of-date",
-    "out-of-date-configuration-needed",
+    "up_to_date",
+    "sw_hardening_needed",
+    "configuration_needed",
+    "configuration_and_sw_hardening_needed",
+    "out_of_date",
+    "out_of_date_configuration_needed",
     "revoked",
 ];
 
@@ -261,12 +261,12 @@ mod tests {
     use super::*;
 
     const FULL: &str = r#"
-        cpu_kind = ["sev-snp"]
+        cpu_kind = ["sev_snp"]
         cpu_tcb = { min_snp_tcb = "0x0a00000000001754" }
         debug_off = true
         gpu_architecture = ["hopper", "blackwell"]
         gpu_count = 1
-        gpu_mode = ["single"]
+        gpu_mode = ["single_gpu"]
         rim_match = true
         revocation = "1d"
         evidence_age = 600
@@ -340,7 +340,7 @@ mod tests {
         for (clause, value) in [
             ("cpu_kind", "[]"),
             ("cpu_kind", "[\"sgx\"]"),
-            ("cpu_kind", "\"sev-snp\""),
+            ("cpu_kind", "\"sev_snp\""),
             ("cpu_tcb", "{}"),
             ("cpu_tcb", "{ min_tdx = 1 }"),
             ("cpu_tcb", "{ min_snp_tcb = \"0x0a\" }"),

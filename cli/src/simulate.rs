@@ -29,7 +29,7 @@ pub enum Command {
   vouch simulate evidence 0x91ab… --session session.hex --out start.json
   vouch simulate evidence 0x91ab… --session session.hex --outputs result.bin --records 1000 --out finish.json
 
-Then: vouch order evidence 0x91ab… start.json --store http://127.0.0.1:9180")]
+Then: vouch order evidence 0x91ab… start.json --store http://127.0.0.1:8640")]
 pub struct Evidence {
     /// Order id; the evidence is for the phase the order waits for.
     order: B256,
@@ -155,10 +155,7 @@ async fn evidence(args: &Evidence) -> Result<Report, Failure> {
         measurement,
         tamper: args.tamper,
     };
-    let bundle: Vec<u8> = {
-        let _ = machine.evidence(&statement, &options);
-        Vec::new()
-    };
+    let bundle = machine.bundle(&statement, &options).to_json();
     std::fs::write(&args.out, &bundle)
         .with_context(|| format!("writing {}", args.out.display()))?;
     let digest = file_digest(&args.out)?.0;

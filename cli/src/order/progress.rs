@@ -20,7 +20,7 @@ use crate::output::{Failure, Format, Report};
 /// `order evidence`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  vouch order evidence 0x91ab… bundle.json --store http://127.0.0.1:9180
+  vouch order evidence 0x91ab… bundle.json --store http://127.0.0.1:8640
 
 The phase is the one the order waits for: start once accepted, finish once running.")]
 pub struct Evidence {

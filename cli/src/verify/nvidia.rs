@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
-use vouch_evidence::nvidia::{self, FirmwareBinding, Report, Verifier};
-use vouch_evidence::{Explanation, Rejection, decode};
+use vouch_evidence::nvidia::{self, FirmwareBinding, Report};
+use vouch_evidence::{Explanation, Rejection, Verifier, decode};
 
 use super::outcome::{Claims, Outcome};
 use super::{Common, read, required};

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
-use vouch_evidence::sev_snp::{self, Chain, Report, Verifier};
-use vouch_evidence::{Explanation, Rejection, decode};
+use vouch_evidence::sev_snp::{self, Chain, Report};
+use vouch_evidence::{Explanation, Rejection, Verifier, decode};
 
 use super::outcome::{Claims, Outcome};
 use super::{Common, read};
