@@ -1,6 +1,8 @@
 //! The challenge: what makes evidence for one order worthless for any other.
 
-use alloy_primitives::{Address, B256, Keccak256};
+use alloc::vec::Vec;
+
+use alloy_primitives::{Address, B256, keccak256};
 
 /// Domain tag of [`challenge`]; the version changes with the encoding.
 pub const DOMAIN: &[u8] = b"vouch/challenge/v1";
@@ -56,14 +58,14 @@ pub fn challenge(
     attempt: u8,
     block_hash: B256,
 ) -> B256 {
-    let mut hash = Keccak256::new();
-    hash.update(DOMAIN);
-    hash.update(chain_id.to_be_bytes());
-    hash.update(escrow);
-    hash.update(order);
-    hash.update([phase as u8, attempt]);
-    hash.update(block_hash);
-    hash.finalize()
+    // In one piece, so that contracts can use their machine's own hash function.
+    let mut encoding = Vec::from(DOMAIN);
+    encoding.extend_from_slice(&chain_id.to_be_bytes());
+    encoding.extend_from_slice(escrow.as_slice());
+    encoding.extend_from_slice(order.as_slice());
+    encoding.extend_from_slice(&[phase as u8, attempt]);
+    encoding.extend_from_slice(block_hash.as_slice());
+    keccak256(encoding)
 }
 
 #[cfg(test)]

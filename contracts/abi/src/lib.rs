@@ -502,4 +502,10 @@ interfaces! {
         /// Anyone may mint: this token is for development chains.
         function mint(address to, uint256 value) external;
     }
+
+    /// What the contracts ask of Arbitrum's system contract at 0x64. Not ours.
+    interface IArbSys {
+        function arbBlockNumber() external view returns (uint256);
+        function arbBlockHash(uint256 number) external view returns (bytes32);
+    }
 }

@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256};
 use alloy_sol_types::SolEvent;
 
 use crate::{
-    Counters, DatasetMeasure, Deadlines, IAttestation, IContract, IEscrow, IOffers, IToken, IUsage,
+    Counters, DatasetMeasure, Deadlines, IArbSys, IAttestation, IContract, IEscrow, IOffers, IToken, IUsage,
     Leg, LegRequest, Offer, OrderRecord, OrderRequest, Policy, Receipt, Requirements, Terms,
     Verdict,
     codec::{Codec, Fields, Reader, Writer},
@@ -212,6 +212,8 @@ calls! {
     IEscrow::usageCall {}
     IEscrow::attestationCall {}
     IEscrow::governorCall {}
+    IArbSys::arbBlockNumberCall {}
+    IArbSys::arbBlockHashCall { number: U256 }
     IToken::nameCall {}
     IToken::symbolCall {}
     IToken::decimalsCall {}

@@ -1,1 +1,194 @@
-//! escrow.
+//! Holds the money: who has paid, who may be paid.
+//!
+//! **Decides** what an order is ([`terms`]), which call may move it where ([`rules`]), and how what
+//! it locked is split when it ends ([`money`]). Orders are content-addressed: callers bring the
+//! terms, the contract keeps two words per order.
+//!
+//! **Trusts** contract `attestation` that a verdict is a quorum's, `offers` and `usage` that an
+//! order may use what it names. It does not trust tokens: what one takes in is measured, and a
+//! payment it refuses becomes a credit. The governor can stop new orders and nothing else.
+//!
+//! **Leaves alone** what the hardware showed.
+//!
+//! Every function goes from existence over shape and authorisation to effects, event and last the
+//! token. Functions that change anything refuse to be entered while another one runs. Dispatched by
+//! `vouch_abi::dispatch!`; contract `offers` says why.
+
+#![cfg_attr(not(any(test, feature = "export-abi")), no_std)]
+
+extern crate alloc;
+
+mod chain;
+pub mod money;
+mod orders;
+pub mod rules;
+pub mod terms;
+mod token;
+
+use alloc::{vec, vec::Vec};
+
+use alloy_primitives::{Address, B256, U256};
+use stylus_sdk::{
+    ArbResult,
+    host::VM,
+    prelude::*,
+    storage::{StorageAddress, StorageB256, StorageBool, StorageMap, StorageU256},
+};
+use vouch_abi::{
+    IContract, IEscrow, OrderRecord,
+    call::{self, Answer, Revert},
+    dispatch,
+    wire::Event,
+};
+
+use crate::rules::Record;
+
+/// The contract's storage.
+#[storage]
+pub struct Escrow {
+    governor: StorageAddress,
+    /// In one word with the governor.
+    paused: StorageBool,
+    offers: StorageAddress,
+    usage: StorageAddress,
+    attestation: StorageAddress,
+    orders: StorageMap<B256, Order>,
+    /// By token: locked in open orders, and credited.
+    owed: StorageMap<Address, StorageU256>,
+    /// By account and token.
+    credits: StorageMap<Address, StorageMap<Address, StorageU256>>,
+}
+
+/// What is kept of an order.
+#[storage]
+pub struct Order {
+    /// A [`Record`].
+    record: StorageB256,
+    /// Running: the start verdict's digest. Finished: the finish verdict's. Settled: the receipt's
+    /// hash.
+    commitment: StorageB256,
+}
+
+mod entrypoint {
+    #![allow(missing_docs, unreachable_pub, reason = "the macro's function has no docs")]
+
+    use super::*;
+
+    #[entrypoint]
+    fn main(calldata: Vec<u8>, host: VM) -> ArbResult {
+        // The root of the contract's storage, made once.
+        let mut contract = unsafe { Escrow::new(U256::ZERO, 0, host) };
+        contract.answer(&calldata).map_err(|revert| revert.0)
+    }
+}
+
+impl Escrow {
+    /// Answers one call.
+    ///
+    /// # Errors
+    /// Whatever the called function refuses; `ValueRefused`, `UnknownFunction`, `MalformedCalldata`.
+    pub fn answer(&mut self, calldata: &[u8]) -> Answer {
+        let value = self.vm().msg_value();
+        if !value.is_zero() {
+            return Err(IContract::ValueRefused { value }.into());
+        }
+        if let Some(arguments) = call::construction::<IEscrow::constructorCall>(calldata)? {
+            return self.construct(&arguments);
+        }
+        dispatch!(calldata, {
+            call: IEscrow::placeCall => self.place(call.request),
+            call: IEscrow::acceptCall => self.accept(&call.terms),
+            call: IEscrow::submitEvidenceCall => self.submit_evidence(call),
+            call: IEscrow::submitVerdictCall => {
+                self.submit_verdict(&call.terms, call.verdict, call.signatures)
+            },
+            call: IEscrow::settleCall => self.settle(&call.terms, call.verdict),
+            call: IEscrow::refundCall => self.refund(&call.terms),
+            call: IEscrow::withdrawCall => self.withdraw(call.token),
+            call: IEscrow::creditOfCall => {
+                call::returns::<IEscrow::creditOfCall>(self.credit(call.account, call.token))
+            },
+            call: IEscrow::owedCall => {
+                call::returns::<IEscrow::owedCall>(self.owed.get(call.token))
+            },
+            call: IEscrow::orderOfCall => self.order_of(call.order),
+            call: IEscrow::idOfCall => {
+                call::returns::<IEscrow::idOfCall>(self.order_id(&call.terms))
+            },
+            call: IEscrow::challengeOfCall => {
+                self.challenge_of(call.order, call.phase, call.attempt)
+            },
+            call: IEscrow::setPausedCall => self.set_paused(call.paused),
+            call: IEscrow::pausedCall => {
+                call::returns::<IEscrow::pausedCall>(self.paused.get())
+            },
+            call: IEscrow::offersCall => {
+                call::returns::<IEscrow::offersCall>(self.offers.get())
+            },
+            call: IEscrow::usageCall => call::returns::<IEscrow::usageCall>(self.usage.get()),
+            call: IEscrow::attestationCall => {
+                call::returns::<IEscrow::attestationCall>(self.attestation.get())
+            },
+            call: IEscrow::governorCall => {
+                call::returns::<IEscrow::governorCall>(self.governor.get())
+            },
+        })
+    }
+
+    fn construct(&mut self, arguments: &IEscrow::constructorCall) -> Answer {
+        if !self.governor.get().is_zero() {
+            return Err(IContract::AlreadyConstructed {}.into());
+        }
+        let &IEscrow::constructorCall { governor, offers, usage, attestation } = arguments;
+        if governor.is_zero() {
+            return Err(IContract::ZeroAddress {}.into());
+        }
+        // A call of an address without code would succeed and mean nothing.
+        for contract in [offers, usage, attestation] {
+            if self.vm().code_size(contract) == 0 {
+                return Err(IContract::UnexpectedAnswer { from: contract }.into());
+            }
+        }
+        self.governor.set(governor);
+        self.offers.set(offers);
+        self.usage.set(usage);
+        self.attestation.set(attestation);
+        Ok(vec![])
+    }
+
+    fn set_paused(&mut self, paused: bool) -> Answer {
+        let caller = self.vm().msg_sender();
+        if caller != self.governor.get() {
+            return Err(IEscrow::NotGovernor { caller }.into());
+        }
+        self.paused.set(paused);
+        self.log(&IEscrow::PausedSet { paused });
+        Ok(vec![])
+    }
+
+    fn order_of(&self, order: B256) -> Answer {
+        let stored = self.orders.getter(order);
+        let record = Record::unpack(stored.record.get());
+        call::returns::<IEscrow::orderOfCall>(OrderRecord {
+            state: record.state as u8,
+            sinceBlock: record.since_block,
+            startedAt: record.started_at,
+            finishedAt: record.finished_at,
+            commitment: stored.commitment.get(),
+        })
+    }
+
+    /// For functions that change anything: refuses calls that a token makes while it is being
+    /// called by one of them.
+    fn enter(&self) -> Result<(), Revert> {
+        if self.vm().msg_reentrant() {
+            return Err(IEscrow::Reentered {}.into());
+        }
+        Ok(())
+    }
+
+    fn log(&self, event: &impl Event) {
+        let (bytes, topics) = event.log();
+        self.vm().emit_log(&bytes, topics);
+    }
+}

@@ -1,0 +1,122 @@
+//! Who gets what. Every way out of an order splits exactly what the order locked: prices and
+//! oracle fee from the buyer, and after acceptance the provider's bond.
+//!
+//! Sums are saturating here; they cannot overflow, because terms whose total does not fit a word
+//! are refused when the order is placed.
+
+use alloc::vec::Vec;
+
+use alloy_primitives::{Address, U256};
+use vouch_abi::Terms;
+use vouch_protocol::clause::{Clauses, LegClauses};
+
+use crate::terms::is_compute;
+
+/// What leaves an order, and to whom. The oracle fee is not in it where operators earned it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// What each leg's payee earned, in the order of the legs.
+    pub paid: Vec<U256>,
+    /// What the buyer gets back of its own.
+    pub refund: U256,
+    /// The part of the bond that goes to the buyer.
+    pub bond_to_buyer: U256,
+    /// The part of the bond that the provider gets back.
+    pub bond_to_provider: U256,
+}
+
+impl Split {
+    /// A finish verdict: a leg whose attested clauses all hold is paid, the buyer gets the rest.
+    /// Clauses that the chain enforces were enforced when the order was placed.
+    pub fn earned(terms: &Terms, clauses: U256, started_at: u64, observed_at: u64) -> Self {
+        let held = LegClauses::from_be_bytes(clauses.to_be_bytes());
+        let seconds = U256::from(observed_at.saturating_sub(started_at));
+        let paid: Vec<U256> = (0..)
+            .zip(&terms.legs)
+            .map(|(index, leg)| {
+                let due = Clauses(leg.clauses).intersection(Clauses::ATTESTED);
+                if !held.leg(index).covers(due) {
+                    U256::ZERO
+                } else if is_compute(leg) {
+                    leg.rate.saturating_mul(seconds).min(leg.amount)
+                } else {
+                    leg.amount
+                }
+            })
+            .collect();
+        let earned = paid.iter().fold(U256::ZERO, |sum, amount| sum.saturating_add(*amount));
+        Self {
+            refund: prices(terms).saturating_sub(earned),
+            paid,
+            bond_to_buyer: U256::ZERO,
+            bond_to_provider: terms.bond,
+        }
+    }
+
+    /// A rejection: the buyer gets the prices back, and the bond if the evidence was forged.
+    pub fn rejected(terms: &Terms, forged: bool) -> Self {
+        let (bond_to_buyer, bond_to_provider) =
+            if forged { (terms.bond, U256::ZERO) } else { (U256::ZERO, terms.bond) };
+        Self { paid: Vec::new(), refund: prices(terms), bond_to_buyer, bond_to_provider }
+    }
+
+    /// A deadline: both sides get back what they locked.
+    pub fn expired(terms: &Terms, bonded: bool) -> Self {
+        Self {
+            paid: Vec::new(),
+            refund: locked(terms),
+            bond_to_buyer: U256::ZERO,
+            bond_to_provider: if bonded { terms.bond } else { U256::ZERO },
+        }
+    }
+
+    /// One transfer for each receiver: payees in the order of their legs, provider, buyer.
+    pub fn transfers(&self, terms: &Terms) -> Vec<(Address, U256)> {
+        let payees = terms.legs.iter().map(|leg| leg.payee).zip(self.paid.iter().copied());
+        let to_buyer = self.refund.saturating_add(self.bond_to_buyer);
+        let others = [(terms.provider, self.bond_to_provider), (terms.buyer, to_buyer)];
+        let mut transfers: Vec<(Address, U256)> = Vec::new();
+        for (receiver, amount) in payees.chain(others).filter(|(_, amount)| !amount.is_zero()) {
+            match transfers.iter_mut().find(|(other, _)| *other == receiver) {
+                Some((_, sum)) => *sum = sum.saturating_add(amount),
+                None => transfers.push((receiver, amount)),
+            }
+        }
+        transfers
+    }
+
+    /// Everything that leaves the order.
+    pub fn total(&self) -> U256 {
+        let others = [self.refund, self.bond_to_buyer, self.bond_to_provider];
+        self.paid.iter().chain(&others).fold(U256::ZERO, |sum, amount| sum.saturating_add(*amount))
+    }
+}
+
+/// What the buyer locks: prices and oracle fee.
+pub fn locked(terms: &Terms) -> U256 {
+    prices(terms).saturating_add(terms.oracleFee)
+}
+
+fn prices(terms: &Terms) -> U256 {
+    terms.legs.iter().fold(U256::ZERO, |sum, leg| sum.saturating_add(leg.amount))
+}
+
+/// A fee in equal shares; what does not divide goes to the first. None where nobody shares.
+pub fn shares(fee: U256, count: u16) -> impl Iterator<Item = U256> {
+    let (share, rest) = divide(fee, count.max(1));
+    (0..count).map(move |index| if index == 0 { share.saturating_add(rest) } else { share })
+}
+
+/// Quotient and remainder, byte by byte: a general 256-bit division costs a contract kilobytes.
+fn divide(dividend: U256, divisor: u16) -> (U256, U256) {
+    let mut bytes = dividend.to_be_bytes::<32>();
+    let divisor = u32::from(divisor);
+    let mut rest = 0_u32;
+    for byte in &mut bytes {
+        // Less than 2^24, as the rest is less than the divisor.
+        let part = rest << 8 | u32::from(*byte);
+        *byte = (part / divisor).to_be_bytes()[3];
+        rest = part % divisor;
+    }
+    (U256::from_be_bytes(bytes), U256::from(rest))
+}

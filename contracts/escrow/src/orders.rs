@@ -1,0 +1,297 @@
+//! What buyers, providers, operators and anybody else do with orders.
+
+use alloc::{vec, vec::Vec};
+
+use alloy_primitives::{Address, B256, Bytes};
+use stylus_sdk::prelude::*;
+use vouch_abi::{
+    IAttestation, IEscrow, IOffers, IUsage, OrderRequest, Receipt, Terms, Verdict,
+    call::{self, Answer, Revert},
+    codec, id,
+};
+use vouch_protocol::clause::{Clause, Clauses};
+
+use crate::{
+    Escrow,
+    chain::unexpected,
+    money::{self, Split},
+    rules::{Effect, Record, State, invalid},
+    terms,
+};
+
+/// The address of a bundle is announced, not the bundle.
+const MAX_URI: usize = 2048;
+
+impl Escrow {
+    pub(crate) fn place(&mut self, request: OrderRequest) -> Answer {
+        self.enter()?;
+        if self.paused.get() {
+            return Err(IEscrow::Paused {}.into());
+        }
+        let buyer = self.vm().msg_sender();
+        let now = self.vm().block_timestamp();
+        let terms = terms::derive(&request, buyer, now)?;
+        let fee = self.ask(self.attestation.get(), &IAttestation::feeCall {})?;
+        if terms.oracleFee < fee {
+            return Err(IEscrow::FeeTooLow { expected: fee, found: terms.oracleFee }.into());
+        }
+        let order = self.order_id(&terms);
+        let found = self.record(order).state;
+        if found != State::None {
+            return Err(wrong_state(order, State::None, found));
+        }
+
+        let (token, locked) = (terms.token, money::locked(&terms));
+        self.keep(order, Record::placed(self.block()?));
+        self.owe(token, locked)?;
+        self.consume(&terms)?;
+        self.reserve(&terms, request)?;
+        let provider = terms.provider;
+        self.log(&IEscrow::OrderPlaced { order, buyer, provider, terms });
+        self.pull(token, buyer, locked)?;
+        call::returns::<IEscrow::placeCall>(order)
+    }
+
+    pub(crate) fn accept(&mut self, terms: &Terms) -> Answer {
+        self.enter()?;
+        let order = self.order_id(terms);
+        let provider = self.vm().msg_sender();
+        let now = self.vm().block_timestamp();
+        let accepted = self.record(order).accept(order, terms, provider, now, self.block()?)?;
+        self.keep(order, accepted);
+        self.owe(terms.token, terms.bond)?;
+        self.log(&IEscrow::OrderAccepted { order, provider });
+        self.pull(terms.token, provider, terms.bond)?;
+        Ok(vec![])
+    }
+
+    pub(crate) fn submit_evidence(&mut self, call: IEscrow::submitEvidenceCall) -> Answer {
+        self.enter()?;
+        let IEscrow::submitEvidenceCall { terms, phase, attempt, evidence, outputs, uri } = call;
+        let order = self.order_id(&terms);
+        let (caller, now) = (self.vm().msg_sender(), self.vm().block_timestamp());
+        self.record(order).announce(order, &terms, phase, caller, now)?;
+        if uri.len() > MAX_URI {
+            return Err(invalid("uri"));
+        }
+        self.log(&IEscrow::EvidenceSubmitted { order, phase, attempt, evidence, outputs, uri });
+        Ok(vec![])
+    }
+
+    pub(crate) fn submit_verdict(
+        &mut self,
+        terms: &Terms,
+        verdict: Verdict,
+        signatures: Bytes,
+    ) -> Answer {
+        self.enter()?;
+        let order = self.order_id(terms);
+        let now = self.vm().block_timestamp();
+        let record = self.record(order);
+        let effect = record.judge(order, terms, &verdict, now)?;
+        if !matches!(effect, Effect::Reject { .. }) {
+            let expected = self.sha256(&terms::inputs(terms))?;
+            if verdict.inputs != expected {
+                return Err(IEscrow::InputsMismatch { expected, found: verdict.inputs }.into());
+            }
+        }
+        // Shared devices are nobody's alone. An exclusive device is the order's until its last
+        // deadline, after which it is refunded without another call.
+        let busy_until = if terms.shared { 0 } else { terms.deadlines.finish };
+        let (verdict, digest, signers) = self.admit(verdict, signatures, busy_until)?;
+        let block = self.block()?;
+        match effect {
+            Effect::Start => {
+                self.keep(order, record.start(verdict.observedAt, block));
+                self.orders.setter(order).commitment.set(digest);
+                self.log(&IEscrow::OrderStarted {
+                    order,
+                    verdict: digest,
+                    sessionKey: verdict.sessionKey,
+                    devices: verdict.devices,
+                });
+            }
+            Effect::Finish => {
+                let finished = record.finish(now, block);
+                self.reward(terms, &signers);
+                if terms.challengeWindow == 0 {
+                    self.settle_now(order, terms, finished, verdict, digest)?;
+                } else {
+                    self.keep(order, finished);
+                    self.orders.setter(order).commitment.set(digest);
+                    let closes = finished.window_closes(terms);
+                    self.log(&IEscrow::OrderFinished { order, verdict: digest, windowCloses: closes });
+                }
+            }
+            Effect::Reject { forged } => {
+                self.reward(terms, &signers);
+                let split = Split::rejected(terms, forged);
+                self.refund_now(order, terms, record, verdict.reason, &split)?;
+            }
+        }
+        Ok(vec![])
+    }
+
+    pub(crate) fn settle(&mut self, terms: &Terms, verdict: Verdict) -> Answer {
+        self.enter()?;
+        let order = self.order_id(terms);
+        let record = self.record(order);
+        record.settle(order, terms, self.vm().block_timestamp())?;
+        let expected = self.orders.getter(order).commitment.get();
+        let question = IAttestation::digestOfCall { verdict };
+        let found = self.ask(self.attestation.get(), &question)?;
+        if found != expected {
+            return Err(IEscrow::VerdictMismatch { expected, found }.into());
+        }
+        self.settle_now(order, terms, record, question.verdict, expected)?;
+        Ok(vec![])
+    }
+
+    pub(crate) fn refund(&mut self, terms: &Terms) -> Answer {
+        self.enter()?;
+        let order = self.order_id(terms);
+        let record = self.record(order);
+        record.expire(order, terms, self.vm().block_timestamp())?;
+        let split = Split::expired(terms, record.bonded());
+        self.refund_now(order, terms, record, 0, &split)?;
+        Ok(vec![])
+    }
+
+    /// Pays an order by a finish verdict that nobody can dispute any more.
+    fn settle_now(
+        &mut self,
+        order: B256,
+        terms: &Terms,
+        record: Record,
+        verdict: Verdict,
+        digest: B256,
+    ) -> Result<(), Revert> {
+        let split = Split::earned(terms, verdict.clauses, record.started_at, verdict.observedAt);
+        let receipt = Receipt {
+            order,
+            buyer: terms.buyer,
+            assets: terms.legs.iter().map(|leg| leg.digest).collect(),
+            paid: split.paid.clone(),
+            measurement: verdict.measurement,
+            devices: verdict.devices,
+            evidence: verdict.evidence,
+            outputs: verdict.outputs,
+            verdict: digest,
+            settledAt: self.vm().block_timestamp(),
+        };
+        self.keep(order, record.end(State::Settled, self.block()?));
+        self.orders.setter(order).commitment.set(id::receipt_id(&receipt));
+        for ((index, leg), &amount) in (0..).zip(&terms.legs).zip(&split.paid) {
+            if !amount.is_zero() {
+                self.log(&IEscrow::LegPaid { order, leg: index, payee: leg.payee, amount });
+            }
+        }
+        self.log(&IEscrow::OrderSettled { order, receipt });
+        self.pay(terms.token, split.total(), &split.transfers(terms))
+    }
+
+    /// Gives back money, volume and uses.
+    fn refund_now(
+        &mut self,
+        order: B256,
+        terms: &Terms,
+        record: Record,
+        reason: u16,
+        split: &Split,
+    ) -> Result<(), Revert> {
+        self.keep(order, record.end(State::Refunded, self.block()?));
+        self.restore(terms)?;
+        self.release(terms)?;
+        self.log(&IEscrow::OrderRefunded {
+            order,
+            reason,
+            refund: split.refund,
+            bondToBuyer: split.bond_to_buyer,
+        });
+        self.pay(terms.token, split.total(), &split.transfers(terms))
+    }
+
+    /// Credits the oracle fee to the signers of the verdict that ends the order.
+    fn reward(&mut self, terms: &Terms, signers: &[Address]) {
+        let count = u16::try_from(signers.len()).unwrap_or(u16::MAX);
+        for (share, signer) in money::shares(terms.oracleFee, count).zip(signers) {
+            self.give_credit(terms.token, *signer, share);
+        }
+    }
+
+    fn admit(
+        &self,
+        verdict: Verdict,
+        signatures: Bytes,
+        busy_until: u64,
+    ) -> Result<(Verdict, B256, Vec<Address>), Revert> {
+        let attestation = self.attestation.get();
+        let call = IAttestation::admitCall { verdict, signatures, busyUntil: busy_until };
+        let answer = self.call(attestation, &call)?;
+        let IAttestation::admitReturn { digest, signers } =
+            codec::read(&answer).ok_or_else(|| unexpected(attestation))?;
+        Ok((call.verdict, digest, signers))
+    }
+
+    fn consume(&self, terms: &Terms) -> Result<(), Revert> {
+        let offers = terms.legs.iter().map(|leg| leg.offer).collect();
+        self.call(self.offers.get(), &IOffers::consumeCall { offers }).map(drop)
+    }
+
+    fn restore(&self, terms: &Terms) -> Result<(), Revert> {
+        let offers = terms.legs.iter().map(|leg| leg.offer).collect();
+        self.call(self.offers.get(), &IOffers::restoreCall { offers }).map(drop)
+    }
+
+    fn reserve(&self, terms: &Terms, request: OrderRequest) -> Result<(), Revert> {
+        let mut call = IUsage::reserveCall {
+            ids: terms.legs.iter().map(|leg| leg.policy).collect(),
+            policies: Vec::with_capacity(request.legs.len()),
+            workloadProofs: Vec::with_capacity(request.legs.len()),
+            r#use: IUsage::Use {
+                buyer: terms.buyer,
+                provider: terms.provider,
+                purpose: terms.purpose,
+                maxDuration: terms.maxDuration,
+                workload: terms::workload(terms),
+            },
+        };
+        for leg in request.legs {
+            call.policies.push(leg.policy);
+            call.workloadProofs.push(leg.workloadProof);
+        }
+        self.call(self.usage.get(), &call).map(drop)
+    }
+
+    /// Gives back the uses that were counted. Most policies count none: then nobody is called.
+    fn release(&self, terms: &Terms) -> Result<(), Revert> {
+        let counts = Clause::MaxUses.bit().with(Clause::MaxUsesPerBuyer);
+        let counted = |clauses: u32| !Clauses(clauses).intersection(counts).is_empty();
+        let legs = || terms.legs.iter().filter(|leg| counted(leg.clauses));
+        if legs().next().is_none() {
+            return Ok(());
+        }
+        let call = IUsage::releaseCall {
+            ids: legs().map(|leg| leg.policy).collect(),
+            clauses: legs().map(|leg| leg.clauses).collect(),
+            buyer: terms.buyer,
+        };
+        self.call(self.usage.get(), &call).map(drop)
+    }
+
+    pub(crate) fn order_id(&self, terms: &Terms) -> B256 {
+        id::order_id(self.vm().chain_id(), self.vm().contract_address(), terms)
+    }
+
+    fn record(&self, order: B256) -> Record {
+        Record::unpack(self.orders.getter(order).record.get())
+    }
+
+    fn keep(&mut self, order: B256, record: Record) {
+        self.orders.setter(order).record.set(record.pack());
+    }
+}
+
+fn wrong_state(order: B256, expected: State, found: State) -> Revert {
+    IEscrow::WrongState { order, expected: expected as u8, found: found as u8 }.into()
+}

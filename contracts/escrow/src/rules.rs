@@ -1,0 +1,296 @@
+//! The life of an order: which call may move it from which state to which.
+//!
+//! ```text
+//!           place            accept         start verdict       finish verdict      window over
+//! (none) ──────────▶ Placed ────────▶ Accepted ────────▶ Running ────────▶ Finished ────────▶ Settled
+//!                      │ accept deadline │ start deadline   │ finish deadline
+//!                      └─────────────────┴──────────────────┴──▶ Refunded (also by a rejection)
+//! ```
+//!
+//! Up to and including its deadline a state can be left forwards only, afterwards by refund only.
+
+use alloc::string::ToString;
+
+use alloy_primitives::{Address, B256};
+use vouch_abi::{IEscrow, Terms, Verdict, call::Revert};
+use vouch_protocol::{Class, Phase};
+
+/// Where an order stands. The numbers are those of `OrderRecord.state`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum State {
+    /// There is no such order.
+    #[default]
+    None = 0,
+    /// Paid for by the buyer.
+    Placed = 1,
+    /// Taken by the provider, whose bond is locked.
+    Accepted = 2,
+    /// A start verdict has released the keys.
+    Running = 3,
+    /// A finish verdict stands; its challenge window is open or was not used yet.
+    Finished = 4,
+    /// Paid. Terminal.
+    Settled = 5,
+    /// Given back. Terminal.
+    Refunded = 6,
+}
+
+impl State {
+    const fn from_u8(number: u8) -> Self {
+        match number {
+            1 => Self::Placed,
+            2 => Self::Accepted,
+            3 => Self::Running,
+            4 => Self::Finished,
+            5 => Self::Settled,
+            6 => Self::Refunded,
+            _ => Self::None,
+        }
+    }
+}
+
+/// What is kept of an order beside the commitment, in one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Where the order stands.
+    pub state: State,
+    /// Block in which it came there.
+    pub since_block: u64,
+    /// When the start verdict was observed.
+    pub started_at: u64,
+    /// When the finish verdict arrived.
+    pub finished_at: u64,
+}
+
+/// What an admissible verdict does to its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The order starts to run.
+    Start,
+    /// The legs whose clauses hold have earned their pay.
+    Finish,
+    /// The order is refunded; `forged` decides about the bond.
+    Reject {
+        /// The evidence was not authentic.
+        forged: bool,
+    },
+}
+
+impl Record {
+    /// A new order.
+    pub const fn placed(block: u64) -> Self {
+        Self { state: State::Placed, since_block: block, started_at: 0, finished_at: 0 }
+    }
+
+    /// The provider takes the order.
+    ///
+    /// # Errors
+    /// `WrongState`, `NotProvider`, `DeadlinePassed`.
+    pub fn accept(
+        self,
+        order: B256,
+        terms: &Terms,
+        caller: Address,
+        now: u64,
+        block: u64,
+    ) -> Result<Self, Revert> {
+        self.expect(order, State::Placed)?;
+        only_provider(terms, caller)?;
+        before(terms.deadlines.accept, now)?;
+        Ok(Self { state: State::Accepted, since_block: block, ..self })
+    }
+
+    /// Whether the provider may announce evidence of this phase now.
+    ///
+    /// # Errors
+    /// `WrongPhase`, `WrongState`, `NotProvider`, `DeadlinePassed`.
+    pub fn announce(
+        self,
+        order: B256,
+        terms: &Terms,
+        phase: u8,
+        caller: Address,
+        now: u64,
+    ) -> Result<(), Revert> {
+        self.expect_phase(order, phase)?;
+        only_provider(terms, caller)?;
+        before(self.deadline(terms), now)
+    }
+
+    /// What a verdict would do, if a quorum signed it.
+    ///
+    /// # Errors
+    /// `WrongPhase`, `WrongState`, `VerdictMismatch`, `Inconclusive`, `ObservedInFuture`,
+    /// `ObservedBeforeStart`, `DeadlinePassed`.
+    pub fn judge(
+        self,
+        order: B256,
+        terms: &Terms,
+        verdict: &Verdict,
+        now: u64,
+    ) -> Result<Effect, Revert> {
+        let phase = self.expect_phase(order, verdict.phase)?;
+        if verdict.order != order {
+            return Err(IEscrow::VerdictMismatch { expected: order, found: verdict.order }.into());
+        }
+        let class = Class::of(verdict.reason)
+            .filter(|class| class.is_conclusive())
+            .ok_or(IEscrow::Inconclusive { reason: verdict.reason })?;
+        let observed_at = verdict.observedAt;
+        if observed_at > now {
+            return Err(IEscrow::ObservedInFuture { observedAt: observed_at, time: now }.into());
+        }
+        if observed_at < self.started_at {
+            let started_at = self.started_at;
+            return Err(IEscrow::ObservedBeforeStart {
+                observedAt: observed_at,
+                startedAt: started_at,
+            }
+            .into());
+        }
+        before(self.deadline(terms), now)?;
+        Ok(match (class, phase) {
+            (Class::Accepted, Phase::Start) => Effect::Start,
+            (Class::Accepted, Phase::Finish) => Effect::Finish,
+            (class, _) => Effect::Reject { forged: class == Class::Forged },
+        })
+    }
+
+    /// An accepted start verdict.
+    #[must_use]
+    pub const fn start(self, observed_at: u64, block: u64) -> Self {
+        Self { state: State::Running, since_block: block, started_at: observed_at, ..self }
+    }
+
+    /// An accepted finish verdict that waits for its challenge window.
+    #[must_use]
+    pub const fn finish(self, now: u64, block: u64) -> Self {
+        Self { state: State::Finished, since_block: block, finished_at: now, ..self }
+    }
+
+    /// The order is over, paid or refunded.
+    #[must_use]
+    pub const fn end(self, state: State, block: u64) -> Self {
+        Self { state, since_block: block, ..self }
+    }
+
+    /// When the challenge window of a finished order closes.
+    pub const fn window_closes(self, terms: &Terms) -> u64 {
+        self.finished_at.saturating_add(terms.challengeWindow)
+    }
+
+    /// Whether a finished order may be settled now.
+    ///
+    /// # Errors
+    /// `WrongState`, `WindowOpen`.
+    pub fn settle(self, order: B256, terms: &Terms, now: u64) -> Result<(), Revert> {
+        self.expect(order, State::Finished)?;
+        let closes = self.window_closes(terms);
+        if now < closes {
+            return Err(IEscrow::WindowOpen { closes, time: now }.into());
+        }
+        Ok(())
+    }
+
+    /// Whether the order may be refunded now because a deadline has passed.
+    ///
+    /// # Errors
+    /// `WrongState` (expected: the last state that a deadline ends), `DeadlineNotPassed`.
+    pub fn expire(self, order: B256, terms: &Terms, now: u64) -> Result<(), Revert> {
+        if !matches!(self.state, State::Placed | State::Accepted | State::Running) {
+            return Err(self.wrong(order, State::Running));
+        }
+        let deadline = self.deadline(terms);
+        if now <= deadline {
+            return Err(IEscrow::DeadlineNotPassed { deadline, time: now }.into());
+        }
+        Ok(())
+    }
+
+    /// Whether the provider's bond is locked.
+    pub fn bonded(self) -> bool {
+        self.state >= State::Accepted
+    }
+
+    /// The phase whose evidence the order waits for.
+    pub const fn phase(self) -> Option<Phase> {
+        match self.state {
+            State::Accepted => Some(Phase::Start),
+            State::Running => Some(Phase::Finish),
+            _ => None,
+        }
+    }
+
+    /// The deadline of a state that has one. The others are never asked.
+    const fn deadline(self, terms: &Terms) -> u64 {
+        match self.state {
+            State::Placed => terms.deadlines.accept,
+            State::Accepted => terms.deadlines.start,
+            State::Running => terms.deadlines.finish,
+            _ => terms.deadlines.settle,
+        }
+    }
+
+    fn expect(self, order: B256, expected: State) -> Result<(), Revert> {
+        if self.state == expected { Ok(()) } else { Err(self.wrong(order, expected)) }
+    }
+
+    fn expect_phase(self, order: B256, found: u8) -> Result<Phase, Revert> {
+        match (self.phase(), Phase::from_u8(found)) {
+            (Some(expected), Some(phase)) if expected == phase => Ok(phase),
+            (Some(expected), _) => {
+                Err(IEscrow::WrongPhase { expected: expected as u8, found }.into())
+            }
+            (None, Some(Phase::Finish)) => Err(self.wrong(order, State::Running)),
+            (None, _) => Err(self.wrong(order, State::Accepted)),
+        }
+    }
+
+    fn wrong(self, order: B256, expected: State) -> Revert {
+        IEscrow::WrongState { order, expected: expected as u8, found: self.state as u8 }.into()
+    }
+
+    /// `state (1 byte) || since_block (8) || started_at (8) || finished_at (8)`, then zeros.
+    pub fn pack(self) -> B256 {
+        let mut word = B256::ZERO;
+        let numbers = [self.since_block, self.started_at, self.finished_at].map(u64::to_be_bytes);
+        let bytes = core::iter::once(self.state as u8).chain(numbers.into_iter().flatten());
+        word.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        word
+    }
+
+    /// Reads what [`Self::pack`] wrote.
+    pub fn unpack(word: B256) -> Self {
+        let number = |at: usize| {
+            let bytes = word.iter().skip(at).take(8);
+            bytes.fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
+        };
+        Self {
+            state: State::from_u8(word[0]),
+            since_block: number(1),
+            started_at: number(9),
+            finished_at: number(17),
+        }
+    }
+}
+
+fn only_provider(terms: &Terms, caller: Address) -> Result<(), Revert> {
+    if caller == terms.provider {
+        return Ok(());
+    }
+    Err(IEscrow::NotProvider { caller, provider: terms.provider }.into())
+}
+
+/// The last second of a deadline still counts.
+fn before(deadline: u64, now: u64) -> Result<(), Revert> {
+    if now <= deadline {
+        return Ok(());
+    }
+    Err(IEscrow::DeadlinePassed { deadline, time: now }.into())
+}
+
+/// `InvalidOrder` with the name of the field.
+pub fn invalid(field: &str) -> Revert {
+    IEscrow::InvalidOrder { field: field.to_string() }.into()
+}

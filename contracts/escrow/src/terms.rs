@@ -1,0 +1,171 @@
+//! From what a buyer asks for to the terms of an order.
+
+use alloc::{string::ToString, vec::Vec};
+
+use alloy_primitives::{Address, B256, U256};
+use vouch_abi::{
+    Deadlines, IEscrow, Leg, LegRequest, Offer, OrderRequest, Requirements, Terms, call::Revert, id,
+};
+use vouch_protocol::clause::{Clause, Clauses, MAX_LEGS};
+
+use crate::rules::invalid;
+
+const DATASET: u8 = 1;
+const MODEL: u8 = 2;
+const WORKLOAD: u8 = 3;
+const COMPUTE: u8 = 4;
+/// Purposes: train, fine-tune, infer, evaluate.
+const PURPOSES: u8 = 0b1111;
+/// A quality of 1, in millionths.
+const WHOLE: u32 = 1_000_000;
+
+/// Derives the terms of an order. Whether the offers exist and the policies allow the use is for
+/// the other contracts.
+///
+/// # Errors
+/// `InvalidOrder`, `InvalidLeg`, `MixedTokens`, `DeadlinesNotAscending`, `DeadlinePassed`.
+pub fn derive(request: &OrderRequest, buyer: Address, now: u64) -> Result<Terms, Revert> {
+    if request.legs.is_empty() || request.legs.len() > MAX_LEGS {
+        return Err(invalid("legs"));
+    }
+    if request.maxDuration == 0 {
+        return Err(invalid("maxDuration"));
+    }
+    if !request.purpose.is_power_of_two() || request.purpose & !PURPOSES != 0 {
+        return Err(invalid("purpose"));
+    }
+    if request.resultKey.is_zero() {
+        return Err(invalid("resultKey"));
+    }
+    if request.requirements.minQuality > WHOLE {
+        return Err(invalid("requirements.minQuality"));
+    }
+    check_deadlines(&request.deadlines, request.challengeWindow, now)?;
+
+    let wants = demands(&request.requirements);
+    let token = request.legs.first().map(|leg| leg.offer.token).unwrap_or_default();
+    let mut legs: Vec<Leg> = Vec::with_capacity(request.legs.len());
+    let mut compute: Option<&Offer> = None;
+    for (index, requested) in (0..).zip(&request.legs) {
+        let leg = derive_leg(index, requested, request.maxDuration, wants)?;
+        if requested.offer.token != token {
+            let found = requested.offer.token;
+            return Err(IEscrow::MixedTokens { leg: index, expected: token, found }.into());
+        }
+        if legs.iter().any(|other| other.offer == leg.offer) {
+            return Err(invalid_leg(index, "offer"));
+        }
+        let single = leg.kind == WORKLOAD || leg.kind == COMPUTE;
+        if single && legs.iter().any(|other| other.kind == leg.kind) {
+            return Err(invalid_leg(index, "kind"));
+        }
+        if leg.kind == COMPUTE {
+            compute = Some(&requested.offer);
+        }
+        legs.push(leg);
+    }
+    let compute = compute.ok_or_else(|| invalid("compute"))?;
+    if wants && legs.iter().all(|leg| leg.kind != DATASET) {
+        return Err(invalid("requirements"));
+    }
+    let terms = Terms {
+        buyer,
+        provider: compute.owner,
+        token,
+        legs,
+        requirements: request.requirements.clone(),
+        resultKey: request.resultKey,
+        purpose: request.purpose,
+        maxDuration: request.maxDuration,
+        deadlines: request.deadlines.clone(),
+        challengeWindow: request.challengeWindow,
+        bond: request.bond,
+        oracleFee: request.oracleFee,
+        shared: compute.shared,
+        salt: request.salt,
+    };
+    // From here on no sum over an order's money can overflow.
+    checked_total(&terms).ok_or_else(|| invalid("total"))?;
+    Ok(terms)
+}
+
+fn derive_leg(
+    index: u8,
+    requested: &LegRequest,
+    max_duration: u32,
+    wants: bool,
+) -> Result<Leg, Revert> {
+    let offer = &requested.offer;
+    let (amount, rate) = match offer.kind {
+        DATASET | MODEL | WORKLOAD => (Some(offer.price), U256::ZERO),
+        COMPUTE => (offer.price.checked_mul(U256::from(max_duration)), offer.price),
+        _ => return Err(invalid_leg(index, "kind")),
+    };
+    let required = Clauses::POLICY.without(Clauses(requested.policy.any));
+    let measured = offer.kind == DATASET && wants;
+    let clauses = if measured { required.with(Clause::Requirements) } else { required };
+    Ok(Leg {
+        offer: id::offer_id(offer),
+        policy: offer.policy,
+        kind: offer.kind,
+        digest: offer.digest,
+        payee: offer.owner,
+        amount: amount.ok_or_else(|| invalid_leg(index, "amount"))?,
+        rate,
+        clauses: clauses.0,
+    })
+}
+
+/// Whether the buyer asks anything of the datasets.
+fn demands(requirements: &Requirements) -> bool {
+    *requirements != Requirements::default()
+}
+
+/// The deadlines lie ahead, in order, and the challenge window fits before the last.
+fn check_deadlines(deadlines: &Deadlines, window: u64, now: u64) -> Result<(), Revert> {
+    let &Deadlines { accept, start, finish, settle } = deadlines;
+    if accept <= now {
+        return Err(IEscrow::DeadlinePassed { deadline: accept, time: now }.into());
+    }
+    let closes = finish.checked_add(window).ok_or_else(|| invalid("challengeWindow"))?;
+    for (earlier, later, ascending) in
+        [(accept, start, accept < start), (start, finish, start < finish), (closes, settle, closes <= settle)]
+    {
+        if !ascending {
+            return Err(IEscrow::DeadlinesNotAscending { earlier, later }.into());
+        }
+    }
+    Ok(())
+}
+
+/// Prices, fee and bond together, where they fit a word.
+fn checked_total(terms: &Terms) -> Option<U256> {
+    terms
+        .legs
+        .iter()
+        .map(|leg| leg.amount)
+        .try_fold(terms.oracleFee, |sum, amount| sum.checked_add(amount))?
+        .checked_add(terms.bond)
+}
+
+/// Digest of the order's workload leg; zero where it has none.
+pub fn workload(terms: &Terms) -> B256 {
+    let leg = terms.legs.iter().find(|leg| leg.kind == WORKLOAD);
+    leg.map(|leg| leg.digest).unwrap_or_default()
+}
+
+/// The asset digests of the dataset and model legs, one after the other: SHA-256 of this is what a
+/// verdict must name as its inputs.
+pub fn inputs(terms: &Terms) -> Vec<u8> {
+    let assets = terms.legs.iter().filter(|leg| matches!(leg.kind, DATASET | MODEL));
+    assets.flat_map(|leg| leg.digest.0).collect()
+}
+
+/// Whether a leg is paid by attested time.
+pub const fn is_compute(leg: &Leg) -> bool {
+    leg.kind == COMPUTE
+}
+
+fn invalid_leg(leg: u8, field: &str) -> Revert {
+    IEscrow::InvalidLeg { leg, field: field.to_string() }.into()
+}

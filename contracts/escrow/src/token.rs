@@ -1,0 +1,138 @@
+//! Money in and out. Tokens are foreign code: what they take in is measured, what they pay out is
+//! bounded, and what they refuse to pay becomes a credit.
+
+
+use alloy_primitives::{Address, U256};
+use stylus_sdk::{call::RawCall, prelude::*};
+use vouch_abi::{
+    IEscrow, IToken,
+    call::{self, Answer, Revert},
+    codec,
+};
+
+use crate::Escrow;
+
+/// Gas for one payment: several times what the dearest common token takes.
+const TRANSFER_GAS: u64 = 200_000;
+/// Gas that must be left before a payment, so that 63 of 64 parts of it, less what the call itself
+/// costs, are at least [`TRANSFER_GAS`]. Otherwise whoever calls could starve a payment into a
+/// credit.
+const GAS_BEFORE_TRANSFER: u64 = 210_000;
+/// A token's own error is passed on up to this size.
+const MAX_ERROR: usize = 260;
+
+impl Escrow {
+    /// Counts money in, before it comes.
+    pub(crate) fn owe(&mut self, token: Address, amount: U256) -> Result<(), Revert> {
+        let mut owed = self.owed.setter(token);
+        let sum = owed.get().checked_add(amount);
+        owed.set(sum.ok_or_else(|| crate::rules::invalid("total"))?);
+        Ok(())
+    }
+
+    /// Takes `amount` from an account that has approved it, and makes sure that it arrived.
+    pub(crate) fn pull(&self, token: Address, from: Address, amount: U256) -> Result<(), Revert> {
+        if amount.is_zero() {
+            return Ok(());
+        }
+        let to = self.vm().contract_address();
+        let refused = |received| IEscrow::TokenRefused { token, expected: amount, received };
+        let balance = || -> Result<U256, Revert> {
+            let answer = self.call(token, &IToken::balanceOfCall { account: to });
+            let balance = answer.ok().and_then(|answer| codec::decode(&answer));
+            Ok(balance.ok_or_else(|| refused(U256::ZERO))?)
+        };
+        let before = balance()?;
+        let answer = self.call(token, &IToken::transferFromCall { from, to, value: amount });
+        let answer = answer.map_err(|revert| match revert.0.len() {
+            4..=MAX_ERROR => revert,
+            _ => refused(U256::ZERO).into(),
+        })?;
+        let received = balance()?.saturating_sub(before);
+        if !is_true(&answer, answer.len()) && !answer.is_empty() || received != amount {
+            return Err(refused(received).into());
+        }
+        Ok(())
+    }
+
+    /// Pays each receiver, or credits it.
+    pub(crate) fn pay(
+        &mut self,
+        token: Address,
+        total: U256,
+        transfers: &[(Address, U256)],
+    ) -> Result<(), Revert> {
+        let mut owed = self.owed.setter(token);
+        let rest = owed.get().saturating_sub(total);
+        owed.set(rest);
+        for &(to, amount) in transfers {
+            if !self.push(token, to, amount)? {
+                self.owe(token, amount)?;
+                self.give_credit(token, to, amount);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the token says that it has paid. Never hands it more than [`TRANSFER_GAS`], never
+    /// takes more than a word of its answer.
+    fn push(&self, token: Address, to: Address, amount: U256) -> Result<bool, Revert> {
+        let found = self.vm().evm_gas_left();
+        if found < GAS_BEFORE_TRANSFER {
+            return Err(IEscrow::GasTooLow { expected: GAS_BEFORE_TRANSFER, found }.into());
+        }
+        let call = call::encode(&IToken::transferCall { to, value: amount });
+        // No reference into storage is held across the call, and all writes go before it.
+        let answer = unsafe {
+            RawCall::new(self.vm())
+                .gas(TRANSFER_GAS)
+                .limit_return_data(0, 32)
+                .flush_storage_cache()
+                .call(token, &call)
+        };
+        let size = self.vm().return_data_size();
+        Ok(answer.is_ok_and(|answer| {
+            is_true(&answer, size) || size == 0 && self.vm().code_size(token) > 0
+        }))
+    }
+
+    pub(crate) fn credit(&self, account: Address, token: Address) -> U256 {
+        self.credits.getter(account).get(token)
+    }
+
+    /// Credits what is already owed.
+    pub(crate) fn give_credit(&mut self, token: Address, account: Address, amount: U256) {
+        if amount.is_zero() {
+            return;
+        }
+        let mut of_account = self.credits.setter(account);
+        let mut credit = of_account.setter(token);
+        // Bounded by what is owed, which does not overflow.
+        let sum = credit.get().saturating_add(amount);
+        credit.set(sum);
+        self.log(&IEscrow::Credited { account, token, amount });
+    }
+
+    pub(crate) fn withdraw(&mut self, token: Address) -> Answer {
+        self.enter()?;
+        let account = self.vm().msg_sender();
+        let amount = self.credit(account, token);
+        if amount.is_zero() {
+            return Err(IEscrow::NothingToWithdraw { account, token }.into());
+        }
+        self.credits.setter(account).setter(token).set(U256::ZERO);
+        let mut owed = self.owed.setter(token);
+        let rest = owed.get().saturating_sub(amount);
+        owed.set(rest);
+        self.log(&IEscrow::Withdrawn { account, token, amount });
+        if !self.push(token, account, amount)? {
+            return Err(IEscrow::TokenRefused { token, expected: amount, received: U256::ZERO }.into());
+        }
+        call::returns::<IEscrow::withdrawCall>(amount)
+    }
+}
+
+/// Whether an answer of this size begins with the word `true`.
+fn is_true(answer: &[u8], size: usize) -> bool {
+    size >= 32 && answer.get(..32).and_then(codec::decode::<U256>) == Some(U256::ONE)
+}
