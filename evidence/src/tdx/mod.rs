@@ -6,3 +6,11 @@
 //! **Trusts** the Intel root among the anchors, at the given time.
 //!
 //! **Leaves alone** which ratings and attributes are good enough: they are claims.
+
+mod pck;
+mod quote;
+mod report;
+
+pub use pck::{Pck, SgxType};
+pub use quote::{Certification, HEADER_LEN, MAX_QUOTE_LEN, QE_REPORT_LEN, QeReport, Quote};
+pub use report::{Attributes, Kind, REPORT_DATA_AT, Td15, TdReport};
