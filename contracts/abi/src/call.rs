@@ -22,9 +22,7 @@ pub struct Revert(pub Vec<u8>);
 
 impl<E: SolError + Fields> From<E> for Revert {
     fn from(error: E) -> Self {
-        let mut bytes = E::SELECTOR.to_vec();
-        codec::append(&error, &mut bytes);
-        Self(bytes)
+        Self(codec::select(E::SELECTOR, &error))
     }
 }
 
@@ -85,9 +83,7 @@ pub fn construct<C: SolConstructor>(constructor: &C) -> Vec<u8> {
 
 /// Calldata of a call.
 pub fn encode<C: SolCall + Fields>(call: &C) -> Vec<u8> {
-    let mut calldata = C::SELECTOR.to_vec();
-    codec::append(call, &mut calldata);
-    calldata
+    codec::select(C::SELECTOR, call)
 }
 
 /// Answers with one value.

@@ -15,9 +15,9 @@ pub trait Codec: Sized {
     /// Bytes the value takes in the head of what it is part of: its own, or those of an offset.
     const HEAD: usize = 32;
 
-    /// Reads the value; nothing where the bytes are not an encoding of one. Unlike Solidity's, the
-    /// encoding may point anywhere; numbers must fit their type.
-    fn read(from: &mut Reader<'_>) -> Option<Self>;
+    /// Reads the value; where the bytes are not an encoding of one, any value, and the reader knows.
+    /// Unlike Solidity's, the encoding may point anywhere; numbers must fit their type.
+    fn read(from: &mut Reader<'_>) -> Self;
 
     /// Writes the value.
     fn write(&self, to: &mut Writer<'_>);
@@ -29,55 +29,96 @@ pub trait Fields: Sized {
     const FIELDS_HEAD: usize;
 
     /// Reads the fields one after the other.
-    fn read_fields(from: &mut Reader<'_>) -> Option<Self>;
+    fn read_fields(from: &mut Reader<'_>) -> Self;
 
     /// Writes the fields one after the other.
     fn write_fields(&self, to: &mut Writer<'_>);
 }
 
-/// Reads one list of values. Offsets count from its start.
+/// Reads one list of values. Offsets count from its start. What fails is remembered until the end,
+/// because a check after each field is most of the code that reads a struct.
 #[derive(Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    failed: bool,
 }
 
 impl<'a> Reader<'a> {
+    const ZEROS: &'static [u8; 32] = &[0; 32];
+
     /// Reads from the start of `bytes`.
-    pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+    const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, failed: false }
     }
 
-    fn word(&mut self) -> Option<&'a [u8; 32]> {
-        let word = self.bytes.get(self.at..)?.first_chunk()?;
+    /// Fails unless `right`.
+    const fn check(&mut self, right: bool) {
+        self.failed |= !right;
+    }
+
+    /// What `from` on is, or nothing.
+    fn rest(&mut self, from: usize) -> &'a [u8] {
+        let rest = self.bytes.get(from..);
+        self.check(rest.is_some());
+        rest.unwrap_or_default()
+    }
+
+    #[inline(never)]
+    fn word(&mut self) -> &'a [u8; 32] {
+        let word = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk());
+        self.check(word.is_some());
         self.at += 32;
-        Some(word)
+        word.unwrap_or(Self::ZEROS)
     }
 
     /// A number of at most `size` bytes.
-    fn number(&mut self, size: usize) -> Option<u64> {
-        let (zeros, number) = self.word()?.split_at(32 - size);
-        if zeros.iter().any(|byte| *byte != 0) {
-            return None;
-        }
-        Some(number.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    #[inline(never)]
+    fn number(&mut self, size: usize) -> u64 {
+        let (zeros, number) = self.word().split_at(32 - size);
+        self.check(zeros.iter().all(|byte| *byte == 0));
+        number.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
-    fn size(&mut self) -> Option<usize> {
-        usize::try_from(self.number(8)?).ok()
+    fn size(&mut self) -> usize {
+        // Larger than any address fails wherever it is used.
+        usize::try_from(self.number(8)).unwrap_or(usize::MAX)
     }
 
     /// What the offset at this place points to.
-    fn tail(&mut self) -> Option<Self> {
-        let offset = self.size()?;
-        Some(Self::new(self.bytes.get(offset..)?))
+    #[inline(never)]
+    fn tail(&mut self) -> Self {
+        let offset = self.size();
+        Self::new(self.rest(offset))
+    }
+
+    /// Takes over whether reading a tail failed.
+    const fn join(&mut self, tail: &Self) {
+        self.failed |= tail.failed;
+    }
+
+    /// Length and items of an array whose items take `head` bytes each. Lengths that the bytes cannot
+    /// hold fail before memory is taken for them.
+    #[inline(never)]
+    fn list(&mut self, head: usize) -> (usize, Self) {
+        let mut tail = self.tail();
+        let length = tail.size();
+        let items = tail.rest(32);
+        self.join(&tail);
+        let fits = length.checked_mul(head).is_some_and(|size| size <= items.len());
+        self.check(fits);
+        (if fits { length } else { 0 }, Self::new(items))
     }
 
     /// The bytes of a `bytes` or `string`.
-    fn tail_bytes(&mut self) -> Option<&'a [u8]> {
-        let mut tail = self.tail()?;
-        let size = tail.size()?;
-        tail.bytes.get(32..)?.get(..size)
+    #[inline(never)]
+    fn tail_bytes(&mut self) -> &'a [u8] {
+        let mut tail = self.tail();
+        let size = tail.size();
+        let bytes = tail.rest(32).get(..size);
+        self.join(&tail);
+        self.check(bytes.is_some());
+        bytes.unwrap_or_default()
     }
 }
 
@@ -91,6 +132,7 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// Writes at the end of `bytes` a list whose heads take `head` bytes together.
+    #[inline(never)]
     pub fn new(bytes: &'a mut Vec<u8>, head: usize) -> Self {
         let start = bytes.len();
         bytes.resize(start + head, 0);
@@ -98,6 +140,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the last bytes of a word whose first are zero.
+    #[inline(never)]
     fn right(&mut self, value: &[u8]) {
         let end = self.at + 32;
         self.put(end - value.len(), value);
@@ -105,6 +148,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the first bytes of a word whose last are zero.
+    #[inline(never)]
     fn left(&mut self, value: &[u8]) {
         self.put(self.at, value);
         self.at += 32;
@@ -115,12 +159,14 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes an offset here, and at the end of the bytes the list it points to.
+    #[inline(never)]
     fn tail(&mut self, head: usize) -> Writer<'_> {
         let offset = self.bytes.len() - self.start;
         self.right(&(offset as u64).to_be_bytes());
         Writer::new(self.bytes, head)
     }
 
+    #[inline(never)]
     fn tail_bytes(&mut self, value: &[u8]) {
         let padded = value.len().next_multiple_of(32);
         let mut tail = self.tail(32 + padded);
@@ -131,12 +177,21 @@ impl<'a> Writer<'a> {
 
 /// Reads the fields of `T` from a whole encoding.
 pub fn read<T: Fields>(bytes: &[u8]) -> Option<T> {
-    T::read_fields(&mut Reader::new(bytes))
+    let mut reader = Reader::new(bytes);
+    let value = T::read_fields(&mut reader);
+    if reader.failed { None } else { Some(value) }
 }
 
 /// Appends the fields of `value` to `bytes`.
 pub fn append<T: Fields>(value: &T, bytes: &mut Vec<u8>) {
     value.write_fields(&mut Writer::new(bytes, T::FIELDS_HEAD));
+}
+
+/// A selector, then the fields of `value`: a call, or an error.
+pub fn select<T: Fields>(selector: [u8; 4], value: &T) -> Vec<u8> {
+    let mut bytes = selector.to_vec();
+    append(value, &mut bytes);
+    bytes
 }
 
 /// `abi.encode(value)`
@@ -148,15 +203,17 @@ pub fn encode<T: Codec>(value: &T) -> Vec<u8> {
 
 /// `abi.decode(bytes, (T))`
 pub fn decode<T: Codec>(bytes: &[u8]) -> Option<T> {
-    T::read(&mut Reader::new(bytes))
+    let mut reader = Reader::new(bytes);
+    let value = T::read(&mut reader);
+    if reader.failed { None } else { Some(value) }
 }
 
 macro_rules! numbers {
     ($($number:ty),*) => { $(
         impl Codec for $number {
-            fn read(from: &mut Reader<'_>) -> Option<Self> {
+            fn read(from: &mut Reader<'_>) -> Self {
                 // Numbers of this many bytes fit.
-                from.number(size_of::<Self>()).map(|number| number as Self)
+                from.number(size_of::<Self>()) as Self
             }
 
             fn write(&self, to: &mut Writer<'_>) {
@@ -169,12 +226,10 @@ macro_rules! numbers {
 numbers!(u8, u16, u32, u64);
 
 impl Codec for bool {
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        match from.number(1)? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
+    fn read(from: &mut Reader<'_>) -> Self {
+        let number = from.number(1);
+        from.check(number <= 1);
+        number != 0
     }
 
     fn write(&self, to: &mut Writer<'_>) {
@@ -183,8 +238,9 @@ impl Codec for bool {
 }
 
 impl Codec for U256 {
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        from.word().map(|word| Self::from_be_bytes(*word))
+    #[inline(never)]
+    fn read(from: &mut Reader<'_>) -> Self {
+        Self::from_be_bytes(*from.word())
     }
 
     fn write(&self, to: &mut Writer<'_>) {
@@ -193,12 +249,11 @@ impl Codec for U256 {
 }
 
 impl Codec for Address {
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let (zeros, address) = from.word()?.split_first_chunk::<12>()?;
-        if *zeros != [0; 12] {
-            return None;
-        }
-        address.first_chunk().map(|address| Self(FixedBytes(*address)))
+    #[inline(never)]
+    fn read(from: &mut Reader<'_>) -> Self {
+        let word = from.word();
+        from.check(word.iter().take(12).all(|byte| *byte == 0));
+        Self::from_word(FixedBytes(*word))
     }
 
     fn write(&self, to: &mut Writer<'_>) {
@@ -207,10 +262,12 @@ impl Codec for Address {
 }
 
 impl<const N: usize> Codec for FixedBytes<N> {
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let word = from.word()?;
-        let (bytes, zeros) = word.split_first_chunk()?;
-        zeros.iter().all(|byte| *byte == 0).then_some(Self(*bytes))
+    fn read(from: &mut Reader<'_>) -> Self {
+        let word = from.word();
+        from.check(word.iter().skip(N).all(|byte| *byte == 0));
+        let mut value = Self::ZERO;
+        value.0.iter_mut().zip(word).for_each(|(to, from)| *to = *from);
+        value
     }
 
     fn write(&self, to: &mut Writer<'_>) {
@@ -219,8 +276,10 @@ impl<const N: usize> Codec for FixedBytes<N> {
 }
 
 impl Codec for String {
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        Self::from_utf8(from.tail_bytes()?.to_vec()).ok()
+    fn read(from: &mut Reader<'_>) -> Self {
+        let string = Self::from_utf8(from.tail_bytes().to_vec());
+        from.check(string.is_ok());
+        string.unwrap_or_default()
     }
 
     fn write(&self, to: &mut Writer<'_>) {
@@ -229,8 +288,8 @@ impl Codec for String {
 }
 
 impl Codec for Bytes {
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        from.tail_bytes().map(Self::copy_from_slice)
+    fn read(from: &mut Reader<'_>) -> Self {
+        Self::copy_from_slice(from.tail_bytes())
     }
 
     fn write(&self, to: &mut Writer<'_>) {
@@ -239,19 +298,14 @@ impl Codec for Bytes {
 }
 
 impl<T: Codec> Codec for Vec<T> {
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let mut tail = from.tail()?;
-        let length = tail.size()?;
-        let mut items = Reader::new(tail.bytes.get(32..)?);
-        // Refuses lengths that the bytes cannot hold, before memory is taken for them.
-        if length.checked_mul(T::HEAD)? > items.bytes.len() {
-            return None;
-        }
+    fn read(from: &mut Reader<'_>) -> Self {
+        let (length, mut items) = from.list(T::HEAD);
         let mut values = Self::with_capacity(length);
         for _ in 0..length {
-            values.push(T::read(&mut items)?);
+            values.push(T::read(&mut items));
         }
-        Some(values)
+        from.join(&items);
+        values
     }
 
     fn write(&self, to: &mut Writer<'_>) {
@@ -271,8 +325,14 @@ impl<T: Fields + SolType> Codec for T {
         None => 32,
     };
 
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        if T::DYNAMIC { T::read_fields(&mut from.tail()?) } else { T::read_fields(from) }
+    fn read(from: &mut Reader<'_>) -> Self {
+        if !T::DYNAMIC {
+            return T::read_fields(from);
+        }
+        let mut tail = from.tail();
+        let value = T::read_fields(&mut tail);
+        from.join(&tail);
+        value
     }
 
     fn write(&self, to: &mut Writer<'_>) {

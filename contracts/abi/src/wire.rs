@@ -28,8 +28,8 @@ macro_rules! fields {
             const FIELDS_HEAD: usize = 0 $(+ <$type as Codec>::HEAD)*;
 
             #[allow(unused_variables, reason = "lists may be empty")]
-            fn read_fields(from: &mut Reader<'_>) -> Option<Self> {
-                Some(Self { $($field: <$type>::read(from)?),* })
+            fn read_fields(from: &mut Reader<'_>) -> Self {
+                Self { $($field: <$type>::read(from)),* }
             }
 
             #[allow(unused_variables, reason = "lists may be empty")]
