@@ -289,6 +289,7 @@ pub fn verify_observed<O: Observe>(
         &mut hashed,
         observer,
     )?;
+    check_distinct(gpus.iter().chain(&switches), observer)?;
     nvidia::check_topology(&gpus, &switches, observer)?;
     let report_data = transcript.report_data(hashed.iter().copied());
     let cpu = cpu(&bundle.cpu, &report_data, verifier, observer)?;
@@ -299,7 +300,6 @@ pub fn verify_observed<O: Observe>(
         .map(|claims| claims.device)
         .chain([cpu.device()])
         .collect();
-    check_distinct(nvidia.clone(), observer)?;
     if let Some(started) = expected.started() {
         check_continued(started, &devices, cpu.workload(), observer)?;
     }

@@ -10,5 +10,7 @@
 #![allow(clippy::arithmetic_side_effects, missing_docs, reason = "tests")]
 
 mod folder;
+mod mutation;
 mod nvidia;
+mod second_opinion;
 mod sev_snp;
