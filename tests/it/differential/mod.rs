@@ -29,8 +29,8 @@ async fn anvil() -> Result<Option<Node>> {
         "osaka",
         "--timestamp",
         GENESIS_TIME,
-        "--chain-id",
-        "31337",
+        "--gas-limit",
+        "1000000000",
     ];
     Node::start(&tool, &flags).await.map(Some)
 }
@@ -86,7 +86,7 @@ async fn our_node_agrees_with_anvil() -> Result<()> {
     let Some(anvil) = anvil().await? else {
         return Ok(());
     };
-    let ours = Node::devnet(&["--timestamp", GENESIS_TIME, "--chain-id", "31337"]).await?;
+    let ours = Node::devnet(&["--timestamp", GENESIS_TIME]).await?;
     report(&review(&differences(&anvil, &ours).await?, &exceptions));
     Ok(())
 }

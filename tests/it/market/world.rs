@@ -47,7 +47,8 @@ impl Actor {
 /// Everyone, and the chain they share.
 #[derive(Debug)]
 pub(super) struct World {
-    pub(super) node: Node,
+    // Ends with the world.
+    _node: Node,
     pub(super) governor: Actor,
     pub(super) dataset_owner: Actor,
     pub(super) model_owner: Actor,
@@ -125,7 +126,7 @@ impl World {
             signer: stranger,
         };
         let mut world = Self {
-            node,
+            _node: node,
             governor,
             dataset_owner,
             model_owner,

@@ -124,7 +124,7 @@ pub(super) fn refused(s: &mut Script) {
     s.call(
         "gas above the block's limit",
         "eth_sendTransaction",
-        with("gas", "0x3b9aca00"),
+        with("gas", "0x3b9aca01"),
     );
     s.call(
         "value beyond the balance",
@@ -159,29 +159,45 @@ pub(super) fn refused(s: &mut Script) {
 }
 
 pub(super) fn malformed(s: &mut Script) {
+    let init_code = format!("0x{}", "00".repeat(49_153));
+    let creation =
+        json!([{"from": ALICE, "data": init_code, "gas": "0x989680", "gasPrice": GAS_PRICE}]);
+    s.call("init code past its limit", "eth_sendTransaction", creation);
     s.call("unknown method", "eth_doSomething", json!([]));
     s.call("unknown name space", "vouch_doSomething", json!([]));
-    s.call("too few parameters", "eth_getBalance", json!([]));
-    s.call("wrong type", "eth_getBalance", json!([1, "latest"]));
+    s.call("malformed: too few parameters", "eth_getBalance", json!([]));
     s.call(
-        "short address",
+        "malformed: wrong type",
+        "eth_getBalance",
+        json!([1, "latest"]),
+    );
+    s.call(
+        "malformed: short address",
         "eth_getBalance",
         json!(["0x1234", "latest"]),
     );
-    s.call("unknown tag", "eth_getBalance", json!([ALICE, "newest"]));
     s.call(
-        "number without prefix",
+        "malformed: unknown tag",
+        "eth_getBalance",
+        json!([ALICE, "newest"]),
+    );
+    s.call(
+        "malformed: number without prefix",
         "eth_getBlockByNumber",
         json!(["12", false]),
     );
-    s.call("odd hash", "eth_getTransactionByHash", json!(["0x1234"]));
     s.call(
-        "parameters of the wrong kind",
+        "malformed: odd hash",
+        "eth_getTransactionByHash",
+        json!(["0x1234"]),
+    );
+    s.call(
+        "malformed: parameters of the wrong kind",
         "eth_call",
         json!([{"to": 5}, "latest"]),
     );
     s.call(
-        "odd data",
+        "malformed: odd data",
         "eth_call",
         json!([{"to": PROBE, "data": "0x123"}, "latest"]),
     );

@@ -154,11 +154,6 @@ fn deploy(script: &mut Script, bytecode: &[u8]) {
     let create = |data: String| json!({"from": ALICE, "data": data, "gas": "0x989680", "gasPrice": GAS_PRICE});
     script.send("deploy at the code limit", create(returning(24_576)));
     script.send("deploy past the code limit", create(returning(24_577)));
-    script.call(
-        "init code past its limit",
-        "eth_sendTransaction",
-        json!([create(format!("0x{}", "00".repeat(49_153)))]),
-    );
     script.send(
         "deploy code that begins with EF",
         create("0x60ef60005360016000f3".into()),
