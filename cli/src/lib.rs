@@ -17,6 +17,7 @@ use clap::{Parser, Subcommand};
 
 pub mod asset;
 pub mod chain;
+pub mod demo;
 pub mod deploy;
 pub mod offer;
 pub mod order;
@@ -50,6 +51,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// One whole job on a local chain, from offers to payment or refund.
+    Demo(demo::Demo),
     /// Check hardware evidence, offline.
     #[command(subcommand)]
     Verify(verify::Command),
@@ -108,6 +111,7 @@ where
 
 async fn run(command: Command) -> Exit {
     match command {
+        Command::Demo(args) => args.run().await,
         Command::Verify(command) => command.run(),
         Command::Deploy(args) => args.run().await,
         Command::Policy(command) => command.run().await,

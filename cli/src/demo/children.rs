@@ -1,0 +1,253 @@
+//! The chain and the oracle, as child processes that end with the demo.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long a child may take until it answers.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// Lines of a child's log that an error shows.
+const LOG_LINES: usize = 15;
+
+/// A running child. Dropping it ends the process.
+#[derive(Debug)]
+pub(super) struct Process {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `program`; its standard error goes to a file in `dir`.
+    fn start(
+        name: &'static str,
+        program: &Path,
+        dir: &Path,
+        configure: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
+        if !program.is_file() {
+            bail!(
+                "{} is not built: run ./scripts/demo, or `cargo build --bins` and name the directory with --bin-dir",
+                program.display()
+            );
+        }
+        let log = dir.join(format!("{name}.log"));
+        let file = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
+        let mut command = Command::new(program);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(file)
+            .kill_on_drop(true);
+        configure(&mut command);
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {}", program.display()))?;
+        Ok(Self { name, child, log })
+    }
+
+    /// An error where the process has ended, with the end of its log.
+    pub(super) fn ensure_running(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(self.failure(&format!("ended with {status}"))),
+        }
+    }
+
+    /// An error about the process, with the end of its log.
+    pub(super) fn failure(&self, what: &str) -> anyhow::Error {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let end = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n  ");
+        match end.is_empty() {
+            true => anyhow!("{} {what}", self.name),
+            false => anyhow!("{} {what}; its log ends:\n  {end}", self.name),
+        }
+    }
+}
+
+/// The chain.
+#[derive(Debug)]
+pub(super) struct Devnet {
+    pub(super) process: Process,
+    address: String,
+}
+
+impl Devnet {
+    /// Starts `vouch-devnet` on a free port, with this many accounts.
+    pub(super) async fn start(bin_dir: &Path, dir: &Path, accounts: usize) -> Result<Self> {
+        let program = bin_dir.join("vouch-devnet");
+        let mut process = Process::start("vouch-devnet", &program, dir, |command| {
+            command.args(["--host", "127.0.0.1", "--port", "0", "--silent"]);
+            command.args(["--accounts", &accounts.to_string()]);
+        })?;
+        let stdout = process
+            .child
+            .stdout
+            .take()
+            .context("vouch-devnet has no standard output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let listening = async {
+            while let Some(line) = lines.next_line().await? {
+                if let Some(address) = line.trim().strip_prefix("Listening on ") {
+                    return Ok(Some(address.to_owned()));
+                }
+            }
+            Ok::<_, std::io::Error>(None)
+        };
+        let address = match tokio::time::timeout(START_LIMIT, listening).await {
+            Ok(answer) => answer?.ok_or_else(|| process.failure("ended before it listened"))?,
+            Err(_) => return Err(process.failure("did not listen in time")),
+        };
+        // A full pipe would stop the node.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Ok(Self { process, address })
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(super) fn ws_url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+}
+
+/// The oracle.
+#[derive(Debug)]
+pub(super) struct Oracle {
+    pub(super) process: Process,
+    /// Base of its HTTP interface.
+    pub(super) url: String,
+}
+
+/// What the oracle is started with.
+#[derive(Debug)]
+pub(super) struct OracleSetup<'a> {
+    pub(super) chain: &'a Devnet,
+    pub(super) deployment: &'a Path,
+    /// One for each operator, hex.
+    pub(super) verdict_keys: &'a [String],
+    pub(super) gas_key: &'a str,
+}
+
+impl Oracle {
+    /// Starts `vouch-oracle` on a free port and waits until it follows the chain.
+    pub(super) async fn start(bin_dir: &Path, dir: &Path, setup: &OracleSetup<'_>) -> Result<Self> {
+        let port = free_port()?;
+        let config = dir.join("oracle.toml");
+        write_config(&config, dir, setup, port)?;
+        let program = bin_dir.join("vouch-oracle");
+        let mut process = Process::start("vouch-oracle", &program, dir, |command| {
+            command
+                .arg("run")
+                .arg("--config")
+                .arg(&config)
+                .stdout(Stdio::null());
+            command
+                .env("NO_COLOR", "1")
+                .env("VOUCH_DEMO_GAS", setup.gas_key);
+            for (i, key) in setup.verdict_keys.iter().enumerate() {
+                command.env(format!("VOUCH_DEMO_OPERATOR_{i}"), key);
+            }
+        })?;
+        let url = format!("http://127.0.0.1:{port}");
+        let ready = format!("{url}/readyz");
+        let http = reqwest::Client::new();
+        let begun = Instant::now();
+        loop {
+            process.ensure_running()?;
+            let answer = http
+                .get(&ready)
+                .timeout(Duration::from_secs(1))
+                .send()
+                .await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(Self { process, url });
+            }
+            if begun.elapsed() > START_LIMIT {
+                return Err(process.failure("was not ready in time"));
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+}
+
+fn write_config(path: &Path, dir: &Path, setup: &OracleSetup<'_>, port: u16) -> Result<()> {
+    let mut roots = String::new();
+    for (name, der) in crate::simulate::root_files() {
+        let file = dir.join(name);
+        std::fs::write(&file, der).with_context(|| format!("writing {}", file.display()))?;
+        let key = name.trim_end_matches(".der").replace('-', "_");
+        roots.push_str(&format!("{key} = {name:?}\n"));
+    }
+    let keys: Vec<String> = (0..setup.verdict_keys.len())
+        .map(|i| format!("{{ env = \"VOUCH_DEMO_OPERATOR_{i}\" }}"))
+        .collect();
+    let text = format!(
+        r#"[chain]
+deployment = {deployment:?}
+endpoints = [{ws:?}, {http:?}]
+poll_ms = 50
+
+[keys]
+verdict = [{keys}]
+gas = {{ env = "VOUCH_DEMO_GAS" }}
+
+[store]
+dir = "oracle-db"
+
+[trust.simulated]
+{roots}
+[server]
+listen = "127.0.0.1:{port}"
+"#,
+        deployment = setup.deployment,
+        ws = setup.chain.ws_url(),
+        http = setup.chain.url(),
+        keys = keys.join(", "),
+    );
+    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
+    Ok(listener.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_missing_program_says_how_to_build_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Devnet::start(dir.path(), dir.path(), 1)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("--bin-dir"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_child_that_ends_is_an_error_with_its_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let shell = Path::new("/bin/sh");
+        let mut process = Process::start("child", shell, dir.path(), |command| {
+            command.args(["-c", "echo what went wrong >&2; exit 3"]);
+        })
+        .unwrap();
+        process.child.wait().await.unwrap();
+        let error = process.ensure_running().unwrap_err().to_string();
+        assert!(
+            error.contains("what went wrong") && error.contains('3'),
+            "{error}"
+        );
+    }
+}

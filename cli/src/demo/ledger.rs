@@ -1,0 +1,170 @@
+//! What the story must do to everybody's balance, worked out from the terms alone.
+
+use alloy::primitives::{I256, U256};
+
+/// The prices of the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deal {
+    pub(super) dataset: U256,
+    pub(super) model: U256,
+    pub(super) workload: U256,
+    /// Compute, per second of attested time.
+    pub(super) rate: U256,
+    /// Seconds that the compute leg locks money for.
+    pub(super) max_duration: u32,
+    pub(super) bond: U256,
+    pub(super) oracle_fee: U256,
+    pub(super) operators: usize,
+}
+
+/// How the order ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Paid, after this many seconds of attested time.
+    Settled { seconds: u64 },
+    /// Refunded by a verdict; evidence that was forged costs the provider its bond.
+    Refunded { forged: bool },
+}
+
+/// Everybody's change, in the order of [`super::cast::Cast::paid`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Changes {
+    pub(super) dataset: I256,
+    pub(super) model: I256,
+    pub(super) workload: I256,
+    pub(super) provider: I256,
+    pub(super) buyer: I256,
+    /// Credits for the operators, in ascending order of their addresses.
+    pub(super) operators: Vec<I256>,
+}
+
+impl Deal {
+    /// What the order locks.
+    pub(super) fn locked(&self) -> U256 {
+        let compute = self.rate * U256::from(self.max_duration);
+        self.dataset + self.model + self.workload + compute + self.oracle_fee
+    }
+
+    /// Paid for compute.
+    pub(super) fn compute(&self, seconds: u64) -> U256 {
+        self.rate * U256::from(seconds.min(self.max_duration.into()))
+    }
+
+    /// What the ending must change.
+    pub(super) fn changes(&self, ending: Ending) -> Changes {
+        let zero = I256::ZERO;
+        let mut changes = match ending {
+            Ending::Settled { seconds } => {
+                let compute = self.compute(seconds);
+                let paid = self.dataset + self.model + self.workload + compute;
+                Changes {
+                    dataset: plus(self.dataset),
+                    model: plus(self.model),
+                    workload: plus(self.workload),
+                    provider: plus(compute),
+                    buyer: -plus(paid),
+                    operators: Vec::new(),
+                }
+            }
+            Ending::Refunded { forged } => {
+                let bond = if forged { plus(self.bond) } else { zero };
+                let (dataset, model, workload) = (zero, zero, zero);
+                Changes {
+                    dataset,
+                    model,
+                    workload,
+                    provider: -bond,
+                    buyer: bond,
+                    operators: Vec::new(),
+                }
+            }
+        };
+        // Whoever signed the verdict that ended the order shares the fee; what is left over of the
+        // division goes to the first of them.
+        changes.buyer -= plus(self.oracle_fee);
+        let count = U256::from(self.operators);
+        let (share, rest) = (self.oracle_fee / count, self.oracle_fee % count);
+        changes.operators = vec![plus(share); self.operators];
+        changes.operators[0] += plus(rest);
+        changes
+    }
+}
+
+impl Changes {
+    /// In the order of the table.
+    pub(super) fn all(&self) -> Vec<I256> {
+        let mut all = vec![
+            self.dataset,
+            self.model,
+            self.workload,
+            self.provider,
+            self.buyer,
+        ];
+        all.extend(&self.operators);
+        all
+    }
+}
+
+fn plus(amount: U256) -> I256 {
+    I256::from_raw(amount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deal() -> Deal {
+        Deal {
+            dataset: U256::from(120),
+            model: U256::from(80),
+            workload: U256::from(10),
+            rate: U256::from(2),
+            max_duration: 100,
+            bond: U256::from(50),
+            oracle_fee: U256::from(7),
+            operators: 3,
+        }
+    }
+
+    #[test]
+    fn nothing_is_made_and_nothing_lost() {
+        for ending in [
+            Ending::Settled { seconds: 0 },
+            Ending::Settled { seconds: 30 },
+            Ending::Settled { seconds: 1000 },
+            Ending::Refunded { forged: true },
+            Ending::Refunded { forged: false },
+        ] {
+            let sum = deal()
+                .changes(ending)
+                .all()
+                .into_iter()
+                .fold(I256::ZERO, |a, b| a + b);
+            assert_eq!(sum, I256::ZERO, "{ending:?}");
+        }
+    }
+
+    #[test]
+    fn compute_is_paid_for_attested_time_and_no_more_than_was_locked() {
+        let provider = |seconds| deal().changes(Ending::Settled { seconds }).provider;
+        assert_eq!(provider(30), I256::unchecked_from(60));
+        assert_eq!(provider(1000), I256::unchecked_from(200));
+        assert_eq!(deal().locked(), U256::from(120 + 80 + 10 + 200 + 7));
+    }
+
+    #[test]
+    fn only_a_forger_loses_its_bond() {
+        let forged = deal().changes(Ending::Refunded { forged: true });
+        assert_eq!(forged.provider, I256::unchecked_from(-50));
+        assert_eq!(forged.buyer, I256::unchecked_from(50 - 7));
+        let refused = deal().changes(Ending::Refunded { forged: false });
+        assert_eq!(refused.provider, I256::ZERO);
+        assert_eq!(refused.buyer, I256::unchecked_from(-7));
+    }
+
+    #[test]
+    fn the_fee_is_shared_and_its_rest_goes_to_the_first() {
+        let shares = deal().changes(Ending::Refunded { forged: true }).operators;
+        assert_eq!(shares, [3, 2, 2].map(I256::unchecked_from));
+    }
+}
