@@ -10,6 +10,7 @@ use std::sync::{PoisonError, RwLock};
 
 use crate::nvidia::Issuer;
 use crate::sev_snp::VerifiedKey;
+use crate::tdx::VerifiedPck;
 
 /// Entries a cache holds before it starts over. A device's issuers take less than 3 KiB.
 const CAPACITY: usize = 4_096;
@@ -19,6 +20,7 @@ const CAPACITY: usize = 4_096;
 pub struct Cache {
     nvidia: Store<Issuer>,
     amd: Store<VerifiedKey>,
+    intel: Store<VerifiedPck>,
 }
 
 impl Cache {
@@ -33,6 +35,10 @@ impl Cache {
 
     pub(crate) const fn amd(&self) -> &Store<VerifiedKey> {
         &self.amd
+    }
+
+    pub(crate) const fn intel(&self) -> &Store<VerifiedPck> {
+        &self.intel
     }
 }
 

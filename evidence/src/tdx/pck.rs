@@ -12,8 +12,7 @@ use crate::rejection::Rejection;
 use crate::x509::Certificate;
 
 /// 1.2.840.113741.1.13.1
-pub(crate) const SGX_EXTENSION: &[u8] =
-    &[0x2a, 0x86, 0x48, 0x86, 0xf8, 0x4d, 0x01, 0x0d, 0x01];
+pub(crate) const SGX_EXTENSION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf8, 0x4d, 0x01, 0x0d, 0x01];
 
 const PPID: u8 = 1;
 const TCB: u8 = 2;
@@ -100,8 +99,16 @@ fn read(value: &[u8]) -> Result<Pck, DerError> {
         match arc(&mut field, SGX_EXTENSION)? {
             PPID => once(&mut ppid, octets(&mut field, "a PPID of 16 bytes")?, error)?,
             TCB => once(&mut tcb, read_tcb(&mut field)?, error)?,
-            PCE_ID => once(&mut pce_id, octets(&mut field, "a PCEID of 2 bytes")?, error)?,
-            FMSPC => once(&mut fmspc, octets(&mut field, "an FMSPC of 6 bytes")?, error)?,
+            PCE_ID => once(
+                &mut pce_id,
+                octets(&mut field, "a PCEID of 2 bytes")?,
+                error,
+            )?,
+            FMSPC => once(
+                &mut fmspc,
+                octets(&mut field, "an FMSPC of 6 bytes")?,
+                error,
+            )?,
             SGX_TYPE => once(&mut sgx_type, read_type(&mut field)?, error)?,
             PLATFORM_INSTANCE => once(
                 &mut platform_instance,

@@ -89,10 +89,13 @@ pub struct Quote<'a> {
     /// Bytes that follow.
     pub trailing: usize,
     /// Where the report begins.
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "for verification"))]
     pub(crate) report_at: usize,
     /// Where the signature begins.
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "for verification"))]
     pub(crate) signature_at: usize,
     /// Where the quoting enclave's report begins.
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "for verification"))]
     pub(crate) qe_report_at: usize,
 }
 

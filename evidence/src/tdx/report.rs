@@ -11,8 +11,6 @@ use crate::rejection::Rejection;
 
 /// Offset of the report data in a report.
 pub const REPORT_DATA_AT: usize = 520;
-/// Offset of the attributes in a report.
-pub(crate) const ATTRIBUTES_AT: usize = 120;
 
 /// Which report a quote carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -13,6 +13,8 @@ pub(crate) use certificate::SHA384;
 pub use certificate::{
     BasicConstraints, Certificate, Extension, KeyUsage, PublicKey, SignatureAlgorithm,
 };
+#[cfg(feature = "std")]
+pub(crate) use certificate::{parse_time, signature_algorithm, verify_with};
 pub(crate) use link::{Authority, ChainReasons, check_authority, check_link, check_validity};
 pub(crate) use name::common_name;
 
