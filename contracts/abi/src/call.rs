@@ -119,7 +119,8 @@ pub fn split(calldata: &[u8]) -> ([u8; 4], &[u8]) {
     (selector, &[])
 }
 
-fn malformed(selector: [u8; 4]) -> Revert {
+/// What arguments that do not decode are answered with.
+pub fn malformed(selector: [u8; 4]) -> Revert {
     IContract::MalformedCalldata { selector: selector.into() }.into()
 }
 

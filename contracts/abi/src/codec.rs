@@ -48,8 +48,18 @@ impl<'a> Reader<'a> {
     const ZEROS: &'static [u8; 32] = &[0; 32];
 
     /// Reads from the start of `bytes`.
-    const fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0, failed: false }
+    }
+
+    /// The bytes that offsets count from.
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// What was read, if nothing failed.
+    pub(crate) fn value<T>(self, value: T) -> Option<T> {
+        if self.failed { None } else { Some(value) }
     }
 
     /// Fails unless `right`.
@@ -87,13 +97,13 @@ impl<'a> Reader<'a> {
 
     /// What the offset at this place points to.
     #[inline(never)]
-    fn tail(&mut self) -> Self {
+    pub(crate) fn tail(&mut self) -> Self {
         let offset = self.size();
         Self::new(self.rest(offset))
     }
 
     /// Takes over whether reading a tail failed.
-    const fn join(&mut self, tail: &Self) {
+    pub(crate) const fn join(&mut self, tail: &Self) {
         self.failed |= tail.failed;
     }
 
@@ -160,7 +170,7 @@ impl<'a> Writer<'a> {
 
     /// Writes an offset here, and at the end of the bytes the list it points to.
     #[inline(never)]
-    fn tail(&mut self, head: usize) -> Writer<'_> {
+    pub(crate) fn tail(&mut self, head: usize) -> Writer<'_> {
         let offset = self.bytes.len() - self.start;
         self.right(&(offset as u64).to_be_bytes());
         Writer::new(self.bytes, head)
@@ -179,7 +189,7 @@ impl<'a> Writer<'a> {
 pub fn read<T: Fields>(bytes: &[u8]) -> Option<T> {
     let mut reader = Reader::new(bytes);
     let value = T::read_fields(&mut reader);
-    if reader.failed { None } else { Some(value) }
+    reader.value(value)
 }
 
 /// Appends the fields of `value` to `bytes`.
@@ -205,7 +215,7 @@ pub fn encode<T: Codec>(value: &T) -> Vec<u8> {
 pub fn decode<T: Codec>(bytes: &[u8]) -> Option<T> {
     let mut reader = Reader::new(bytes);
     let value = T::read(&mut reader);
-    if reader.failed { None } else { Some(value) }
+    reader.value(value)
 }
 
 macro_rules! numbers {

@@ -308,7 +308,7 @@ interfaces! {
         error NotGovernor(address caller);
         error NotEscrow(address caller, address escrow);
         error EscrowAlreadyBound(address escrow);
-        /// As many policies and proofs as ids are expected.
+        /// As many sets of clauses as ids are expected.
         error LengthsDiffer(uint256 expected, uint256 found);
         /// The clause is both required and "any", or neither: its fields contradict its bit. Also:
         /// its fields are out of range, or the bit belongs to no clause of a policy.
@@ -336,9 +336,9 @@ interfaces! {
         /// Makes a policy known under its id, by event. Publishing twice is allowed and changes
         /// nothing; orders bring the policy, so one that was never published works as well.
         function publish(Policy policy) external returns (bytes32 id);
-        /// Checks the on-chain clauses of each policy against one use and reserves the use where the
-        /// policy counts uses. For the escrow. `ids[i]` is what `policies[i]` must hash to.
-        function reserve(bytes32[] ids, Policy[] policies, bytes32[][] workloadProofs, Use use) external;
+        /// Checks the on-chain clauses of each leg's policy against one use, and reserves the use where
+        /// the policy counts uses. Each policy must hash to what its leg's offer names. For the escrow.
+        function reserve(Use use, OrderRequest request) external;
         /// Gives back a reservation of a refunded leg. For the escrow.
         function release(bytes32[] ids, uint32[] clauses, address buyer) external;
         /// Required clauses of a policy; reverts with `InvalidClause` where it contradicts itself.

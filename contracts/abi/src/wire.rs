@@ -7,7 +7,7 @@
 use alloc::{string::String, vec::Vec};
 
 use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256};
-use alloy_sol_types::SolEvent;
+use alloy_sol_types::{SolCall, SolEvent};
 
 use crate::{
     Counters, DatasetMeasure, Deadlines, IArbSys, IAttestation, IContract, IEscrow, IOffers, IToken, IUsage,
@@ -15,6 +15,66 @@ use crate::{
     Verdict,
     codec::{Codec, Fields, Reader, Writer},
 };
+
+/// An order request as the escrow reads it. Of a policy it needs to know only what is waived; the
+/// rest is for contract `usage`, which gets the request as it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(non_snake_case, reason = "the names are those of `OrderRequest`")]
+pub struct Request {
+    pub legs: Vec<RequestedLeg>,
+    pub requirements: Requirements,
+    pub resultKey: B256,
+    pub purpose: u8,
+    pub maxDuration: u32,
+    pub deadlines: Deadlines,
+    pub challengeWindow: u64,
+    pub bond: U256,
+    pub oracleFee: U256,
+    pub salt: B256,
+}
+
+/// A leg of a [`Request`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestedLeg {
+    pub offer: Offer,
+    /// The clauses that the policy waives.
+    pub any: u32,
+}
+
+impl Codec for RequestedLeg {
+    fn read(from: &mut Reader<'_>) -> Self {
+        let mut leg = from.tail();
+        let offer = Offer::read(&mut leg);
+        let mut policy = leg.tail();
+        let any = u32::read(&mut policy);
+        leg.join(&policy);
+        from.join(&leg);
+        Self { offer, any }
+    }
+
+    /// Not written by anyone: an encoding of it alone would be no encoding of a request.
+    fn write(&self, _: &mut Writer<'_>) {}
+}
+
+/// Reads the arguments of `place`: the request, and the bytes it stands in. The bytes may reach
+/// further than the request; all its offsets count from their start.
+pub fn read_request(arguments: &[u8]) -> Option<(Request, &[u8])> {
+    let mut reader = Reader::new(arguments);
+    let mut tail = reader.tail();
+    let request = Request::read_fields(&mut tail);
+    reader.join(&tail);
+    reader.value((request, tail.bytes()))
+}
+
+/// Calldata of `IUsage::reserve` with the bytes of [`read_request`].
+pub fn forward_request(wanted: &IUsage::Use, request: &[u8]) -> Vec<u8> {
+    let mut call = IUsage::reserveCall::SELECTOR.to_vec();
+    let mut head = Writer::new(&mut call, <IUsage::Use as Codec>::HEAD + 32);
+    wanted.write(&mut head);
+    head.tail(0);
+    call.extend_from_slice(request);
+    call
+}
 
 /// An event as a contract emits it.
 pub trait Event: SolEvent {
@@ -167,10 +227,7 @@ calls! {
     IOffers::governorCall {}
     IOffers::escrowCall {}
     IUsage::publishCall { policy: Policy }
-    IUsage::reserveCall {
-        ids: Vec<B256>, policies: Vec<Policy>, workloadProofs: Vec<Vec<B256>>, r#use:
-        IUsage::Use,
-    }
+    IUsage::reserveCall { r#use: IUsage::Use, request: OrderRequest }
     IUsage::releaseCall { ids: Vec<B256>, clauses: Vec<u32>, buyer: Address }
     IUsage::requiredClausesCall { policy: Policy }
     IUsage::usesCall { policy: B256 }
@@ -301,6 +358,14 @@ errors! {
     IToken::SupplyOverflow { supply: U256, minted: U256 }
 }
 
+fields! {
+    Request {
+        legs: Vec<RequestedLeg>, requirements: Requirements, resultKey: B256, purpose: u8,
+        maxDuration: u32, deadlines: Deadlines, challengeWindow: u64, bond: U256, oracleFee: U256,
+        salt: B256,
+    }
+}
+
 returns! {
     IOffers::constructorCall { governor: Address }
     IUsage::constructorCall { governor: Address }
@@ -348,7 +413,7 @@ mod tests {
     use alloc::vec;
     use core::fmt::Debug;
 
-    use alloy_sol_types::{SolCall, SolError, SolValue};
+    use alloy_sol_types::{SolError, SolValue};
 
     use super::*;
     use crate::codec;
@@ -384,6 +449,12 @@ mod tests {
         Address: n => Address::repeat_byte(n);
         Bytes: n => Bytes::from(vec![n; usize::from(n) % 67]);
         String: n => "é".repeat(usize::from(n) % 35);
+    }
+
+    impl Sample for RequestedLeg {
+        fn sample(seed: &mut u8) -> Self {
+            Self { offer: Offer::sample(seed), any: u32::sample(seed) }
+        }
     }
 
     impl<const N: usize> Sample for FixedBytes<N> {
@@ -479,6 +550,43 @@ mod tests {
         let mut bytes = vec![];
         codec::append(&value, &mut bytes);
         assert_eq!(bytes, IOffers::availableCall::abi_encode_returns(&value));
+    }
+
+    #[test]
+    fn the_escrow_reads_of_a_request_what_stands_in_it() {
+        for request in samples::<OrderRequest>() {
+            let call = IEscrow::placeCall { request: request.clone() }.abi_encode();
+            let (read, bytes) = read_request(&call[4..]).unwrap();
+            assert_eq!(bytes, &call[36..]);
+            let legs = request.legs.iter().map(|leg| RequestedLeg {
+                offer: leg.offer.clone(),
+                any: leg.policy.any,
+            });
+            assert_eq!(read, Request {
+                legs: legs.collect(),
+                requirements: request.requirements,
+                resultKey: request.resultKey,
+                purpose: request.purpose,
+                maxDuration: request.maxDuration,
+                deadlines: request.deadlines,
+                challengeWindow: request.challengeWindow,
+                bond: request.bond,
+                oracleFee: request.oracleFee,
+                salt: request.salt,
+            });
+        }
+        assert_eq!(read_request(&[0xff; 64]), None);
+    }
+
+    #[test]
+    fn a_forwarded_request_reads_as_the_request() {
+        for (i, request) in samples::<OrderRequest>().enumerate() {
+            let wanted = IUsage::Use::sample(&mut (i as u8));
+            let call = IEscrow::placeCall { request: request.clone() }.abi_encode();
+            let forwarded = forward_request(&wanted, &call[36..]);
+            let expected = IUsage::reserveCall { r#use: wanted, request };
+            assert_eq!(forwarded, expected.abi_encode());
+        }
     }
 
     #[test]

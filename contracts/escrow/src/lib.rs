@@ -36,12 +36,10 @@ use stylus_sdk::{
 };
 use vouch_abi::{
     IContract, IEscrow, OrderRecord,
-    call::{self, Answer, Revert},
+    call::{self, Answer, Revert, SolCall},
     dispatch,
     wire::Event,
 };
-
-use crate::rules::Record;
 
 /// The contract's storage.
 #[storage]
@@ -62,7 +60,7 @@ pub struct Escrow {
 /// What is kept of an order.
 #[storage]
 pub struct Order {
-    /// A [`Record`].
+    /// A [`rules::Record`].
     record: StorageB256,
     /// Running: the start verdict's digest. Finished: the finish verdict's. Settled: the receipt's
     /// hash.
@@ -95,8 +93,10 @@ impl Escrow {
         if let Some(arguments) = call::construction::<IEscrow::constructorCall>(calldata)? {
             return self.construct(&arguments);
         }
+        if let (IEscrow::placeCall::SELECTOR, arguments) = call::split(calldata) {
+            return self.place(arguments);
+        }
         dispatch!(calldata, {
-            call: IEscrow::placeCall => self.place(call.request),
             call: IEscrow::acceptCall => self.accept(&call.terms),
             call: IEscrow::submitEvidenceCall => self.submit_evidence(call),
             call: IEscrow::submitVerdictCall => {
@@ -167,14 +167,13 @@ impl Escrow {
     }
 
     fn order_of(&self, order: B256) -> Answer {
-        let stored = self.orders.getter(order);
-        let record = Record::unpack(stored.record.get());
+        let record = self.record(order);
         call::returns::<IEscrow::orderOfCall>(OrderRecord {
             state: record.state as u8,
             sinceBlock: record.since_block,
             startedAt: record.started_at,
             finishedAt: record.finished_at,
-            commitment: stored.commitment.get(),
+            commitment: self.orders.getter(order).commitment.get(),
         })
     }
 

@@ -30,24 +30,24 @@ impl Split {
     /// Clauses that the chain enforces were enforced when the order was placed.
     pub fn earned(terms: &Terms, clauses: U256, started_at: u64, observed_at: u64) -> Self {
         let held = LegClauses::from_be_bytes(clauses.to_be_bytes());
-        let seconds = U256::from(observed_at.saturating_sub(started_at));
-        let paid: Vec<U256> = (0..)
-            .zip(&terms.legs)
-            .map(|(index, leg)| {
-                let due = Clauses(leg.clauses).intersection(Clauses::ATTESTED);
-                if !held.leg(index).covers(due) {
-                    U256::ZERO
-                } else if is_compute(leg) {
-                    leg.rate.saturating_mul(seconds).min(leg.amount)
-                } else {
-                    leg.amount
-                }
-            })
-            .collect();
-        let earned = paid.iter().fold(U256::ZERO, |sum, amount| sum.saturating_add(*amount));
+        let seconds = observed_at.saturating_sub(started_at);
+        let mut paid = Vec::with_capacity(terms.legs.len());
+        let mut refund = U256::ZERO;
+        for (index, leg) in terms.legs.iter().enumerate() {
+            let due = Clauses(leg.clauses).intersection(Clauses::ATTESTED);
+            let earned = if !held.leg(index).covers(due) {
+                U256::ZERO
+            } else if is_compute(leg) {
+                checked_scale(&leg.rate, seconds).unwrap_or(leg.amount).min(leg.amount)
+            } else {
+                leg.amount
+            };
+            refund = refund.saturating_add(leg.amount.saturating_sub(earned));
+            paid.push(earned);
+        }
         Self {
-            refund: prices(terms).saturating_sub(earned),
             paid,
+            refund,
             bond_to_buyer: U256::ZERO,
             bond_to_provider: terms.bond,
         }
@@ -72,24 +72,28 @@ impl Split {
 
     /// One transfer for each receiver: payees in the order of their legs, provider, buyer.
     pub fn transfers(&self, terms: &Terms) -> Vec<(Address, U256)> {
-        let payees = terms.legs.iter().map(|leg| leg.payee).zip(self.paid.iter().copied());
-        let to_buyer = self.refund.saturating_add(self.bond_to_buyer);
-        let others = [(terms.provider, self.bond_to_provider), (terms.buyer, to_buyer)];
-        let mut transfers: Vec<(Address, U256)> = Vec::new();
-        for (receiver, amount) in payees.chain(others).filter(|(_, amount)| !amount.is_zero()) {
-            match transfers.iter_mut().find(|(other, _)| *other == receiver) {
-                Some((_, sum)) => *sum = sum.saturating_add(amount),
-                None => transfers.push((receiver, amount)),
-            }
+        let mut transfers = Vec::with_capacity(terms.legs.len() + 2);
+        for (leg, amount) in terms.legs.iter().zip(&self.paid) {
+            add(&mut transfers, &leg.payee, amount);
         }
+        add(&mut transfers, &terms.provider, &self.bond_to_provider);
+        add(&mut transfers, &terms.buyer, &self.refund.saturating_add(self.bond_to_buyer));
         transfers
     }
+}
 
-    /// Everything that leaves the order.
-    pub fn total(&self) -> U256 {
-        let others = [self.refund, self.bond_to_buyer, self.bond_to_provider];
-        self.paid.iter().chain(&others).fold(U256::ZERO, |sum, amount| sum.saturating_add(*amount))
+/// Adds an amount to what a receiver gets.
+fn add(transfers: &mut Vec<(Address, U256)>, receiver: &Address, amount: &U256) {
+    if amount.is_zero() {
+        return;
     }
+    for (other, sum) in transfers.iter_mut() {
+        if other == receiver {
+            *sum = sum.saturating_add(*amount);
+            return;
+        }
+    }
+    transfers.push((*receiver, *amount));
 }
 
 /// What the buyer locks: prices and oracle fee.
@@ -98,13 +102,30 @@ pub fn locked(terms: &Terms) -> U256 {
 }
 
 fn prices(terms: &Terms) -> U256 {
-    terms.legs.iter().fold(U256::ZERO, |sum, leg| sum.saturating_add(leg.amount))
+    let mut sum = U256::ZERO;
+    for leg in &terms.legs {
+        sum = sum.saturating_add(leg.amount);
+    }
+    sum
 }
 
 /// A fee in equal shares; what does not divide goes to the first. None where nobody shares.
 pub fn shares(fee: U256, count: u16) -> impl Iterator<Item = U256> {
     let (share, rest) = divide(fee, count.max(1));
     (0..count).map(move |index| if index == 0 { share.saturating_add(rest) } else { share })
+}
+
+/// A rate times a number of seconds, where it fits a word. Byte by byte, as below.
+pub fn checked_scale(rate: &U256, seconds: u64) -> Option<U256> {
+    let mut bytes = rate.to_be_bytes::<32>();
+    let mut carry = 0_u128;
+    for byte in bytes.iter_mut().rev() {
+        // Less than 2^73.
+        let part = u128::from(*byte) * u128::from(seconds) + carry;
+        *byte = part as u8;
+        carry = part >> 8;
+    }
+    (carry == 0).then_some(U256::from_be_bytes(bytes))
 }
 
 /// Quotient and remainder, byte by byte: a general 256-bit division costs a contract kilobytes.

@@ -5,9 +5,9 @@ use alloc::{vec, vec::Vec};
 use alloy_primitives::{Address, B256, Bytes};
 use stylus_sdk::prelude::*;
 use vouch_abi::{
-    IAttestation, IEscrow, IOffers, IUsage, OrderRequest, Receipt, Terms, Verdict,
-    call::{self, Answer, Revert},
-    codec, id,
+    IAttestation, IEscrow, IOffers, IUsage, Leg, Receipt, Terms, Verdict,
+    call::{self, Answer, Revert, SolCall},
+    codec, id, wire,
 };
 use vouch_protocol::clause::{Clause, Clauses};
 
@@ -23,29 +23,39 @@ use crate::{
 const MAX_URI: usize = 2048;
 
 impl Escrow {
-    pub(crate) fn place(&mut self, request: OrderRequest) -> Answer {
+    /// `arguments` are those of `place`: contract `usage` gets the request as it came.
+    pub(crate) fn place(&mut self, arguments: &[u8]) -> Answer {
         self.enter()?;
         if self.paused.get() {
             return Err(IEscrow::Paused {}.into());
         }
         let buyer = self.vm().msg_sender();
-        let now = self.vm().block_timestamp();
-        let terms = terms::derive(&request, buyer, now)?;
-        let fee = self.ask(self.attestation.get(), &IAttestation::feeCall {})?;
+        let (request, bytes) = wire::read_request(arguments)
+            .ok_or_else(|| call::malformed(IEscrow::placeCall::SELECTOR))?;
+        let terms = terms::derive(request, buyer, self.vm().block_timestamp())?;
+        let fee = self.ask(self.attestation.get(), &IAttestation::feeCall::SELECTOR)?.into();
         if terms.oracleFee < fee {
             return Err(IEscrow::FeeTooLow { expected: fee, found: terms.oracleFee }.into());
         }
         let order = self.order_id(&terms);
-        let found = self.record(order).state;
-        if found != State::None {
-            return Err(wrong_state(order, State::None, found));
+        let found = self.record(order).state as u8;
+        if found != State::None as u8 {
+            return Err(IEscrow::WrongState { order, expected: State::None as u8, found }.into());
         }
 
         let (token, locked) = (terms.token, money::locked(&terms));
-        self.keep(order, Record::placed(self.block()?));
-        self.owe(token, locked)?;
-        self.consume(&terms)?;
-        self.reserve(&terms, request)?;
+        self.keep(order, &Record::placed(self.block()?));
+        self.owe(token, &locked)?;
+        let offers = column(&terms, |leg| leg.offer);
+        self.call(self.offers.get(), &call::encode(&IOffers::consumeCall { offers }))?;
+        let wanted = IUsage::Use {
+            buyer,
+            provider: terms.provider,
+            purpose: terms.purpose,
+            maxDuration: terms.maxDuration,
+            workload: terms::workload(&terms),
+        };
+        self.call(self.usage.get(), &wire::forward_request(&wanted, bytes))?;
         let provider = terms.provider;
         self.log(&IEscrow::OrderPlaced { order, buyer, provider, terms });
         self.pull(token, buyer, locked)?;
@@ -57,9 +67,9 @@ impl Escrow {
         let order = self.order_id(terms);
         let provider = self.vm().msg_sender();
         let now = self.vm().block_timestamp();
-        let accepted = self.record(order).accept(order, terms, provider, now, self.block()?)?;
-        self.keep(order, accepted);
-        self.owe(terms.token, terms.bond)?;
+        let accepted = self.record(order).accept(&order, terms, &provider, now, self.block()?)?;
+        self.keep(order, &accepted);
+        self.owe(terms.token, &terms.bond)?;
         self.log(&IEscrow::OrderAccepted { order, provider });
         self.pull(terms.token, provider, terms.bond)?;
         Ok(vec![])
@@ -70,7 +80,7 @@ impl Escrow {
         let IEscrow::submitEvidenceCall { terms, phase, attempt, evidence, outputs, uri } = call;
         let order = self.order_id(&terms);
         let (caller, now) = (self.vm().msg_sender(), self.vm().block_timestamp());
-        self.record(order).announce(order, &terms, phase, caller, now)?;
+        self.record(order).announce(&order, &terms, phase, &caller, now)?;
         if uri.len() > MAX_URI {
             return Err(invalid("uri"));
         }
@@ -88,7 +98,7 @@ impl Escrow {
         let order = self.order_id(terms);
         let now = self.vm().block_timestamp();
         let record = self.record(order);
-        let effect = record.judge(order, terms, &verdict, now)?;
+        let effect = record.judge(&order, terms, &verdict, now)?;
         if !matches!(effect, Effect::Reject { .. }) {
             let expected = self.sha256(&terms::inputs(terms))?;
             if verdict.inputs != expected {
@@ -102,7 +112,7 @@ impl Escrow {
         let block = self.block()?;
         match effect {
             Effect::Start => {
-                self.keep(order, record.start(verdict.observedAt, block));
+                self.keep(order, &record.start(verdict.observedAt, block));
                 self.orders.setter(order).commitment.set(digest);
                 self.log(&IEscrow::OrderStarted {
                     order,
@@ -115,9 +125,9 @@ impl Escrow {
                 let finished = record.finish(now, block);
                 self.reward(terms, &signers);
                 if terms.challengeWindow == 0 {
-                    self.settle_now(order, terms, finished, verdict, digest)?;
+                    self.settle_now(order, terms, &finished, verdict, digest)?;
                 } else {
-                    self.keep(order, finished);
+                    self.keep(order, &finished);
                     self.orders.setter(order).commitment.set(digest);
                     let closes = finished.window_closes(terms);
                     self.log(&IEscrow::OrderFinished { order, verdict: digest, windowCloses: closes });
@@ -126,7 +136,7 @@ impl Escrow {
             Effect::Reject { forged } => {
                 self.reward(terms, &signers);
                 let split = Split::rejected(terms, forged);
-                self.refund_now(order, terms, record, verdict.reason, &split)?;
+                self.refund_now(order, terms, &record, verdict.reason, &split)?;
             }
         }
         Ok(vec![])
@@ -136,14 +146,14 @@ impl Escrow {
         self.enter()?;
         let order = self.order_id(terms);
         let record = self.record(order);
-        record.settle(order, terms, self.vm().block_timestamp())?;
+        record.settle(&order, terms, self.vm().block_timestamp())?;
         let expected = self.orders.getter(order).commitment.get();
         let question = IAttestation::digestOfCall { verdict };
-        let found = self.ask(self.attestation.get(), &question)?;
+        let found = self.ask(self.attestation.get(), &call::encode(&question))?;
         if found != expected {
             return Err(IEscrow::VerdictMismatch { expected, found }.into());
         }
-        self.settle_now(order, terms, record, question.verdict, expected)?;
+        self.settle_now(order, terms, &record, question.verdict, expected)?;
         Ok(vec![])
     }
 
@@ -151,9 +161,9 @@ impl Escrow {
         self.enter()?;
         let order = self.order_id(terms);
         let record = self.record(order);
-        record.expire(order, terms, self.vm().block_timestamp())?;
+        record.expire(&order, terms, self.vm().block_timestamp())?;
         let split = Split::expired(terms, record.bonded());
-        self.refund_now(order, terms, record, 0, &split)?;
+        self.refund_now(order, terms, &record, 0, &split)?;
         Ok(vec![])
     }
 
@@ -162,7 +172,7 @@ impl Escrow {
         &mut self,
         order: B256,
         terms: &Terms,
-        record: Record,
+        record: &Record,
         verdict: Verdict,
         digest: B256,
     ) -> Result<(), Revert> {
@@ -170,7 +180,7 @@ impl Escrow {
         let receipt = Receipt {
             order,
             buyer: terms.buyer,
-            assets: terms.legs.iter().map(|leg| leg.digest).collect(),
+            assets: column(terms, |leg| leg.digest),
             paid: split.paid.clone(),
             measurement: verdict.measurement,
             devices: verdict.devices,
@@ -179,7 +189,7 @@ impl Escrow {
             verdict: digest,
             settledAt: self.vm().block_timestamp(),
         };
-        self.keep(order, record.end(State::Settled, self.block()?));
+        self.keep(order, &record.end(State::Settled, self.block()?));
         self.orders.setter(order).commitment.set(id::receipt_id(&receipt));
         for ((index, leg), &amount) in (0..).zip(&terms.legs).zip(&split.paid) {
             if !amount.is_zero() {
@@ -187,7 +197,7 @@ impl Escrow {
             }
         }
         self.log(&IEscrow::OrderSettled { order, receipt });
-        self.pay(terms.token, split.total(), &split.transfers(terms))
+        self.pay(terms.token, &split.transfers(terms))
     }
 
     /// Gives back money, volume and uses.
@@ -195,11 +205,11 @@ impl Escrow {
         &mut self,
         order: B256,
         terms: &Terms,
-        record: Record,
+        record: &Record,
         reason: u16,
         split: &Split,
     ) -> Result<(), Revert> {
-        self.keep(order, record.end(State::Refunded, self.block()?));
+        self.keep(order, &record.end(State::Refunded, self.block()?));
         self.restore(terms)?;
         self.release(terms)?;
         self.log(&IEscrow::OrderRefunded {
@@ -208,7 +218,7 @@ impl Escrow {
             refund: split.refund,
             bondToBuyer: split.bond_to_buyer,
         });
-        self.pay(terms.token, split.total(), &split.transfers(terms))
+        self.pay(terms.token, &split.transfers(terms))
     }
 
     /// Credits the oracle fee to the signers of the verdict that ends the order.
@@ -227,71 +237,53 @@ impl Escrow {
     ) -> Result<(Verdict, B256, Vec<Address>), Revert> {
         let attestation = self.attestation.get();
         let call = IAttestation::admitCall { verdict, signatures, busyUntil: busy_until };
-        let answer = self.call(attestation, &call)?;
+        let answer = self.call(attestation, &call::encode(&call))?;
         let IAttestation::admitReturn { digest, signers } =
             codec::read(&answer).ok_or_else(|| unexpected(attestation))?;
         Ok((call.verdict, digest, signers))
     }
 
-    fn consume(&self, terms: &Terms) -> Result<(), Revert> {
-        let offers = terms.legs.iter().map(|leg| leg.offer).collect();
-        self.call(self.offers.get(), &IOffers::consumeCall { offers }).map(drop)
-    }
-
     fn restore(&self, terms: &Terms) -> Result<(), Revert> {
-        let offers = terms.legs.iter().map(|leg| leg.offer).collect();
-        self.call(self.offers.get(), &IOffers::restoreCall { offers }).map(drop)
-    }
-
-    fn reserve(&self, terms: &Terms, request: OrderRequest) -> Result<(), Revert> {
-        let mut call = IUsage::reserveCall {
-            ids: terms.legs.iter().map(|leg| leg.policy).collect(),
-            policies: Vec::with_capacity(request.legs.len()),
-            workloadProofs: Vec::with_capacity(request.legs.len()),
-            r#use: IUsage::Use {
-                buyer: terms.buyer,
-                provider: terms.provider,
-                purpose: terms.purpose,
-                maxDuration: terms.maxDuration,
-                workload: terms::workload(terms),
-            },
-        };
-        for leg in request.legs {
-            call.policies.push(leg.policy);
-            call.workloadProofs.push(leg.workloadProof);
-        }
-        self.call(self.usage.get(), &call).map(drop)
+        let offers = column(terms, |leg| leg.offer);
+        self.call(self.offers.get(), &call::encode(&IOffers::restoreCall { offers }))?;
+        Ok(())
     }
 
     /// Gives back the uses that were counted. Most policies count none: then nobody is called.
     fn release(&self, terms: &Terms) -> Result<(), Revert> {
         let counts = Clause::MaxUses.bit().with(Clause::MaxUsesPerBuyer);
-        let counted = |clauses: u32| !Clauses(clauses).intersection(counts).is_empty();
-        let legs = || terms.legs.iter().filter(|leg| counted(leg.clauses));
-        if legs().next().is_none() {
-            return Ok(());
+        let mut call =
+            IUsage::releaseCall { ids: Vec::new(), clauses: Vec::new(), buyer: terms.buyer };
+        for leg in &terms.legs {
+            if !Clauses(leg.clauses).intersection(counts).is_empty() {
+                call.ids.push(leg.policy);
+                call.clauses.push(leg.clauses);
+            }
         }
-        let call = IUsage::releaseCall {
-            ids: legs().map(|leg| leg.policy).collect(),
-            clauses: legs().map(|leg| leg.clauses).collect(),
-            buyer: terms.buyer,
-        };
-        self.call(self.usage.get(), &call).map(drop)
+        if !call.ids.is_empty() {
+            self.call(self.usage.get(), &call::encode(&call))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn order_id(&self, terms: &Terms) -> B256 {
         id::order_id(self.vm().chain_id(), self.vm().contract_address(), terms)
     }
 
-    fn record(&self, order: B256) -> Record {
-        Record::unpack(self.orders.getter(order).record.get())
+    pub(crate) fn record(&self, order: B256) -> Record {
+        Record::unpack(&self.orders.getter(order).record.get())
     }
 
-    fn keep(&mut self, order: B256, record: Record) {
+    fn keep(&mut self, order: B256, record: &Record) {
         self.orders.setter(order).record.set(record.pack());
     }
 }
 
-fn wrong_state(order: B256, expected: State, found: State) -> Revert {
-    IEscrow::WrongState { order, expected: expected as u8, found: found as u8 }.into()
+/// One word of each leg.
+fn column(terms: &Terms, of: fn(&Leg) -> B256) -> Vec<B256> {
+    let mut words = Vec::with_capacity(terms.legs.len());
+    for leg in &terms.legs {
+        words.push(of(leg));
+    }
+    words
 }

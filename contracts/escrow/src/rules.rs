@@ -88,17 +88,17 @@ impl Record {
     /// # Errors
     /// `WrongState`, `NotProvider`, `DeadlinePassed`.
     pub fn accept(
-        self,
-        order: B256,
+        &self,
+        order: &B256,
         terms: &Terms,
-        caller: Address,
+        caller: &Address,
         now: u64,
         block: u64,
     ) -> Result<Self, Revert> {
         self.expect(order, State::Placed)?;
         only_provider(terms, caller)?;
         before(terms.deadlines.accept, now)?;
-        Ok(Self { state: State::Accepted, since_block: block, ..self })
+        Ok(Self { state: State::Accepted, since_block: block, ..*self })
     }
 
     /// Whether the provider may announce evidence of this phase now.
@@ -106,11 +106,11 @@ impl Record {
     /// # Errors
     /// `WrongPhase`, `WrongState`, `NotProvider`, `DeadlinePassed`.
     pub fn announce(
-        self,
-        order: B256,
+        &self,
+        order: &B256,
         terms: &Terms,
         phase: u8,
-        caller: Address,
+        caller: &Address,
         now: u64,
     ) -> Result<(), Revert> {
         self.expect_phase(order, phase)?;
@@ -124,15 +124,15 @@ impl Record {
     /// `WrongPhase`, `WrongState`, `VerdictMismatch`, `Inconclusive`, `ObservedInFuture`,
     /// `ObservedBeforeStart`, `DeadlinePassed`.
     pub fn judge(
-        self,
-        order: B256,
+        &self,
+        order: &B256,
         terms: &Terms,
         verdict: &Verdict,
         now: u64,
     ) -> Result<Effect, Revert> {
         let phase = self.expect_phase(order, verdict.phase)?;
-        if verdict.order != order {
-            return Err(IEscrow::VerdictMismatch { expected: order, found: verdict.order }.into());
+        if verdict.order != *order {
+            return Err(IEscrow::VerdictMismatch { expected: *order, found: verdict.order }.into());
         }
         let class = Class::of(verdict.reason)
             .filter(|class| class.is_conclusive())
@@ -176,7 +176,7 @@ impl Record {
     }
 
     /// When the challenge window of a finished order closes.
-    pub const fn window_closes(self, terms: &Terms) -> u64 {
+    pub const fn window_closes(&self, terms: &Terms) -> u64 {
         self.finished_at.saturating_add(terms.challengeWindow)
     }
 
@@ -184,7 +184,7 @@ impl Record {
     ///
     /// # Errors
     /// `WrongState`, `WindowOpen`.
-    pub fn settle(self, order: B256, terms: &Terms, now: u64) -> Result<(), Revert> {
+    pub fn settle(&self, order: &B256, terms: &Terms, now: u64) -> Result<(), Revert> {
         self.expect(order, State::Finished)?;
         let closes = self.window_closes(terms);
         if now < closes {
@@ -197,7 +197,7 @@ impl Record {
     ///
     /// # Errors
     /// `WrongState` (expected: the last state that a deadline ends), `DeadlineNotPassed`.
-    pub fn expire(self, order: B256, terms: &Terms, now: u64) -> Result<(), Revert> {
+    pub fn expire(&self, order: &B256, terms: &Terms, now: u64) -> Result<(), Revert> {
         if !matches!(self.state, State::Placed | State::Accepted | State::Running) {
             return Err(self.wrong(order, State::Running));
         }
@@ -209,12 +209,12 @@ impl Record {
     }
 
     /// Whether the provider's bond is locked.
-    pub fn bonded(self) -> bool {
+    pub fn bonded(&self) -> bool {
         self.state >= State::Accepted
     }
 
     /// The phase whose evidence the order waits for.
-    pub const fn phase(self) -> Option<Phase> {
+    pub const fn phase(&self) -> Option<Phase> {
         match self.state {
             State::Accepted => Some(Phase::Start),
             State::Running => Some(Phase::Finish),
@@ -223,7 +223,7 @@ impl Record {
     }
 
     /// The deadline of a state that has one. The others are never asked.
-    const fn deadline(self, terms: &Terms) -> u64 {
+    const fn deadline(&self, terms: &Terms) -> u64 {
         match self.state {
             State::Placed => terms.deadlines.accept,
             State::Accepted => terms.deadlines.start,
@@ -232,11 +232,11 @@ impl Record {
         }
     }
 
-    fn expect(self, order: B256, expected: State) -> Result<(), Revert> {
+    fn expect(&self, order: &B256, expected: State) -> Result<(), Revert> {
         if self.state == expected { Ok(()) } else { Err(self.wrong(order, expected)) }
     }
 
-    fn expect_phase(self, order: B256, found: u8) -> Result<Phase, Revert> {
+    fn expect_phase(&self, order: &B256, found: u8) -> Result<Phase, Revert> {
         match (self.phase(), Phase::from_u8(found)) {
             (Some(expected), Some(phase)) if expected == phase => Ok(phase),
             (Some(expected), _) => {
@@ -247,24 +247,24 @@ impl Record {
         }
     }
 
-    fn wrong(self, order: B256, expected: State) -> Revert {
-        IEscrow::WrongState { order, expected: expected as u8, found: self.state as u8 }.into()
+    fn wrong(&self, order: &B256, expected: State) -> Revert {
+        IEscrow::WrongState { order: *order, expected: expected as u8, found: self.state as u8 }.into()
     }
 
     /// `state (1 byte) || since_block (8) || started_at (8) || finished_at (8)`, then zeros.
-    pub fn pack(self) -> B256 {
+    pub fn pack(&self) -> B256 {
         let mut word = B256::ZERO;
-        let numbers = [self.since_block, self.started_at, self.finished_at].map(u64::to_be_bytes);
-        let bytes = core::iter::once(self.state as u8).chain(numbers.into_iter().flatten());
-        word.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        word[0] = self.state as u8;
+        for (at, number) in [(1, self.since_block), (9, self.started_at), (17, self.finished_at)] {
+            word[at..at + 8].copy_from_slice(&number.to_be_bytes());
+        }
         word
     }
 
     /// Reads what [`Self::pack`] wrote.
-    pub fn unpack(word: B256) -> Self {
+    pub fn unpack(word: &B256) -> Self {
         let number = |at: usize| {
-            let bytes = word.iter().skip(at).take(8);
-            bytes.fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
+            word[at..at + 8].iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
         };
         Self {
             state: State::from_u8(word[0]),
@@ -275,11 +275,11 @@ impl Record {
     }
 }
 
-fn only_provider(terms: &Terms, caller: Address) -> Result<(), Revert> {
-    if caller == terms.provider {
+fn only_provider(terms: &Terms, caller: &Address) -> Result<(), Revert> {
+    if *caller == terms.provider {
         return Ok(());
     }
-    Err(IEscrow::NotProvider { caller, provider: terms.provider }.into())
+    Err(IEscrow::NotProvider { caller: *caller, provider: terms.provider }.into())
 }
 
 /// The last second of a deadline still counts.

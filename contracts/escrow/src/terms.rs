@@ -4,11 +4,14 @@ use alloc::{string::ToString, vec::Vec};
 
 use alloy_primitives::{Address, B256, U256};
 use vouch_abi::{
-    Deadlines, IEscrow, Leg, LegRequest, Offer, OrderRequest, Requirements, Terms, call::Revert, id,
+    Deadlines, IEscrow, Leg, Requirements, Terms,
+    call::Revert,
+    id,
+    wire::{Request, RequestedLeg},
 };
 use vouch_protocol::clause::{Clause, Clauses, MAX_LEGS};
 
-use crate::rules::invalid;
+use crate::{money::checked_scale, rules::invalid};
 
 const DATASET: u8 = 1;
 const MODEL: u8 = 2;
@@ -24,7 +27,7 @@ const WHOLE: u32 = 1_000_000;
 ///
 /// # Errors
 /// `InvalidOrder`, `InvalidLeg`, `MixedTokens`, `DeadlinesNotAscending`, `DeadlinePassed`.
-pub fn derive(request: &OrderRequest, buyer: Address, now: u64) -> Result<Terms, Revert> {
+pub fn derive(request: Request, buyer: Address, now: u64) -> Result<Terms, Revert> {
     if request.legs.is_empty() || request.legs.len() > MAX_LEGS {
         return Err(invalid("legs"));
     }
@@ -45,7 +48,7 @@ pub fn derive(request: &OrderRequest, buyer: Address, now: u64) -> Result<Terms,
     let wants = demands(&request.requirements);
     let token = request.legs.first().map(|leg| leg.offer.token).unwrap_or_default();
     let mut legs: Vec<Leg> = Vec::with_capacity(request.legs.len());
-    let mut compute: Option<&Offer> = None;
+    let mut compute = None;
     for (index, requested) in (0..).zip(&request.legs) {
         let leg = derive_leg(index, requested, request.maxDuration, wants)?;
         if requested.offer.token != token {
@@ -60,28 +63,28 @@ pub fn derive(request: &OrderRequest, buyer: Address, now: u64) -> Result<Terms,
             return Err(invalid_leg(index, "kind"));
         }
         if leg.kind == COMPUTE {
-            compute = Some(&requested.offer);
+            compute = Some((leg.payee, requested.offer.shared));
         }
         legs.push(leg);
     }
-    let compute = compute.ok_or_else(|| invalid("compute"))?;
+    let (provider, shared) = compute.ok_or_else(|| invalid("compute"))?;
     if wants && legs.iter().all(|leg| leg.kind != DATASET) {
         return Err(invalid("requirements"));
     }
     let terms = Terms {
         buyer,
-        provider: compute.owner,
+        provider,
         token,
         legs,
-        requirements: request.requirements.clone(),
+        requirements: request.requirements,
         resultKey: request.resultKey,
         purpose: request.purpose,
         maxDuration: request.maxDuration,
-        deadlines: request.deadlines.clone(),
+        deadlines: request.deadlines,
         challengeWindow: request.challengeWindow,
         bond: request.bond,
         oracleFee: request.oracleFee,
-        shared: compute.shared,
+        shared,
         salt: request.salt,
     };
     // From here on no sum over an order's money can overflow.
@@ -91,17 +94,17 @@ pub fn derive(request: &OrderRequest, buyer: Address, now: u64) -> Result<Terms,
 
 fn derive_leg(
     index: u8,
-    requested: &LegRequest,
+    requested: &RequestedLeg,
     max_duration: u32,
     wants: bool,
 ) -> Result<Leg, Revert> {
     let offer = &requested.offer;
     let (amount, rate) = match offer.kind {
         DATASET | MODEL | WORKLOAD => (Some(offer.price), U256::ZERO),
-        COMPUTE => (offer.price.checked_mul(U256::from(max_duration)), offer.price),
+        COMPUTE => (checked_scale(&offer.price, max_duration.into()), offer.price),
         _ => return Err(invalid_leg(index, "kind")),
     };
-    let required = Clauses::POLICY.without(Clauses(requested.policy.any));
+    let required = Clauses::POLICY.without(Clauses(requested.any));
     let measured = offer.kind == DATASET && wants;
     let clauses = if measured { required.with(Clause::Requirements) } else { required };
     Ok(Leg {
@@ -140,12 +143,11 @@ fn check_deadlines(deadlines: &Deadlines, window: u64, now: u64) -> Result<(), R
 
 /// Prices, fee and bond together, where they fit a word.
 fn checked_total(terms: &Terms) -> Option<U256> {
-    terms
-        .legs
-        .iter()
-        .map(|leg| leg.amount)
-        .try_fold(terms.oracleFee, |sum, amount| sum.checked_add(amount))?
-        .checked_add(terms.bond)
+    let mut total = terms.oracleFee.checked_add(terms.bond)?;
+    for leg in &terms.legs {
+        total = total.checked_add(leg.amount)?;
+    }
+    Some(total)
 }
 
 /// Digest of the order's workload leg; zero where it has none.
@@ -157,8 +159,13 @@ pub fn workload(terms: &Terms) -> B256 {
 /// The asset digests of the dataset and model legs, one after the other: SHA-256 of this is what a
 /// verdict must name as its inputs.
 pub fn inputs(terms: &Terms) -> Vec<u8> {
-    let assets = terms.legs.iter().filter(|leg| matches!(leg.kind, DATASET | MODEL));
-    assets.flat_map(|leg| leg.digest.0).collect()
+    let mut digests = Vec::new();
+    for leg in &terms.legs {
+        if matches!(leg.kind, DATASET | MODEL) {
+            digests.extend_from_slice(leg.digest.as_slice());
+        }
+    }
+    digests
 }
 
 /// Whether a leg is paid by attested time.

@@ -2,15 +2,14 @@
 //! bounded, and what they refuse to pay becomes a credit.
 
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use stylus_sdk::{call::RawCall, prelude::*};
 use vouch_abi::{
     IEscrow, IToken,
     call::{self, Answer, Revert},
-    codec,
 };
 
-use crate::Escrow;
+use crate::{Escrow, chain::word, rules::invalid};
 
 /// Gas for one payment: several times what the dearest common token takes.
 const TRANSFER_GAS: u64 = 200_000;
@@ -23,11 +22,19 @@ const MAX_ERROR: usize = 260;
 
 impl Escrow {
     /// Counts money in, before it comes.
-    pub(crate) fn owe(&mut self, token: Address, amount: U256) -> Result<(), Revert> {
+    pub(crate) fn owe(&mut self, token: Address, amount: &U256) -> Result<(), Revert> {
         let mut owed = self.owed.setter(token);
-        let sum = owed.get().checked_add(amount);
-        owed.set(sum.ok_or_else(|| crate::rules::invalid("total"))?);
+        let sum = owed.get().checked_add(*amount).ok_or_else(|| invalid("total"))?;
+        owed.set(sum);
         Ok(())
+    }
+
+    /// Counts money out, before it goes.
+    fn release_owed(&mut self, token: Address, amount: &U256) {
+        let mut owed = self.owed.setter(token);
+        // What goes out was counted in.
+        let rest = owed.get().saturating_sub(*amount);
+        owed.set(rest);
     }
 
     /// Takes `amount` from an account that has approved it, and makes sure that it arrived.
@@ -36,39 +43,44 @@ impl Escrow {
             return Ok(());
         }
         let to = self.vm().contract_address();
-        let refused = |received| IEscrow::TokenRefused { token, expected: amount, received };
-        let balance = || -> Result<U256, Revert> {
-            let answer = self.call(token, &IToken::balanceOfCall { account: to });
-            let balance = answer.ok().and_then(|answer| codec::decode(&answer));
-            Ok(balance.ok_or_else(|| refused(U256::ZERO))?)
+        let before = self.balance(token, to, &amount)?;
+        let transfer = call::encode(&IToken::transferFromCall { from, to, value: amount });
+        let accepted = match self.call(token, &transfer) {
+            Ok(answer) => answer.is_empty() || is_true(&answer),
+            Err(revert) if (4..=MAX_ERROR).contains(&revert.0.len()) => return Err(revert),
+            Err(_) => false,
         };
-        let before = balance()?;
-        let answer = self.call(token, &IToken::transferFromCall { from, to, value: amount });
-        let answer = answer.map_err(|revert| match revert.0.len() {
-            4..=MAX_ERROR => revert,
-            _ => refused(U256::ZERO).into(),
-        })?;
-        let received = balance()?.saturating_sub(before);
-        if !is_true(&answer, answer.len()) && !answer.is_empty() || received != amount {
-            return Err(refused(received).into());
+        let received = self.balance(token, to, &amount)?.saturating_sub(before);
+        if !accepted || received != amount {
+            return Err(IEscrow::TokenRefused { token, expected: amount, received }.into());
         }
         Ok(())
+    }
+
+    fn balance(&self, token: Address, account: Address, expected: &U256) -> Result<U256, Revert> {
+        let question = call::encode(&IToken::balanceOfCall { account });
+        match self.ask(token, &question) {
+            Ok(balance) => Ok(balance.into()),
+            Err(_) => {
+                let received = U256::ZERO;
+                Err(IEscrow::TokenRefused { token, expected: *expected, received }.into())
+            }
+        }
     }
 
     /// Pays each receiver, or credits it.
     pub(crate) fn pay(
         &mut self,
         token: Address,
-        total: U256,
         transfers: &[(Address, U256)],
     ) -> Result<(), Revert> {
-        let mut owed = self.owed.setter(token);
-        let rest = owed.get().saturating_sub(total);
-        owed.set(rest);
-        for &(to, amount) in transfers {
-            if !self.push(token, to, amount)? {
+        for (_, amount) in transfers {
+            self.release_owed(token, amount);
+        }
+        for (to, amount) in transfers {
+            if !self.push(token, *to, *amount)? {
                 self.owe(token, amount)?;
-                self.give_credit(token, to, amount);
+                self.give_credit(token, *to, *amount);
             }
         }
         Ok(())
@@ -81,19 +93,20 @@ impl Escrow {
         if found < GAS_BEFORE_TRANSFER {
             return Err(IEscrow::GasTooLow { expected: GAS_BEFORE_TRANSFER, found }.into());
         }
-        let call = call::encode(&IToken::transferCall { to, value: amount });
+        let transfer = call::encode(&IToken::transferCall { to, value: amount });
         // No reference into storage is held across the call, and all writes go before it.
         let answer = unsafe {
             RawCall::new(self.vm())
                 .gas(TRANSFER_GAS)
                 .limit_return_data(0, 32)
                 .flush_storage_cache()
-                .call(token, &call)
+                .call(token, &transfer)
         };
-        let size = self.vm().return_data_size();
-        Ok(answer.is_ok_and(|answer| {
-            is_true(&answer, size) || size == 0 && self.vm().code_size(token) > 0
-        }))
+        Ok(match answer {
+            Ok(answer) if answer.is_empty() => self.vm().code_size(token) > 0,
+            Ok(answer) => is_true(&answer),
+            Err(_) => false,
+        })
     }
 
     pub(crate) fn credit(&self, account: Address, token: Address) -> U256 {
@@ -121,18 +134,17 @@ impl Escrow {
             return Err(IEscrow::NothingToWithdraw { account, token }.into());
         }
         self.credits.setter(account).setter(token).set(U256::ZERO);
-        let mut owed = self.owed.setter(token);
-        let rest = owed.get().saturating_sub(amount);
-        owed.set(rest);
+        self.release_owed(token, &amount);
         self.log(&IEscrow::Withdrawn { account, token, amount });
         if !self.push(token, account, amount)? {
-            return Err(IEscrow::TokenRefused { token, expected: amount, received: U256::ZERO }.into());
+            let received = U256::ZERO;
+            return Err(IEscrow::TokenRefused { token, expected: amount, received }.into());
         }
         call::returns::<IEscrow::withdrawCall>(amount)
     }
 }
 
-/// Whether an answer of this size begins with the word `true`.
-fn is_true(answer: &[u8], size: usize) -> bool {
-    size >= 32 && answer.get(..32).and_then(codec::decode::<U256>) == Some(U256::ONE)
+/// Whether an answer begins with the word `true`.
+fn is_true(answer: &[u8]) -> bool {
+    word(answer) == Some(B256::with_last_byte(1))
 }

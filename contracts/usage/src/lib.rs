@@ -114,19 +114,15 @@ impl Usage {
 
     fn reserve(&mut self, call: &IUsage::reserveCall) -> Answer {
         self.only_escrow()?;
-        let expected = call.ids.len();
-        for found in [call.policies.len(), call.workloadProofs.len()] {
-            same_length(expected, found)?;
-        }
         let now = self.vm().block_timestamp();
-        let legs = call.ids.iter().zip(&call.policies).zip(&call.workloadProofs);
-        for ((&expected, policy), proof) in legs {
+        for leg in &call.request.legs {
+            let (policy, expected) = (&leg.policy, leg.offer.policy);
             let found = id::policy_id(policy);
             if found != expected {
                 return Err(IUsage::PolicyMismatch { expected, found }.into());
             }
             let required = rules::required(policy)?;
-            rules::check(policy, found, required, proof, &call.r#use, now)?;
+            rules::check(policy, found, required, &leg.workloadProof, &call.r#use, now)?;
             self.count(policy, found, required, call.r#use.buyer)?;
         }
         Ok(vec![])
@@ -159,7 +155,10 @@ impl Usage {
 
     fn release(&mut self, ids: &[B256], clauses: &[u32], buyer: Address) -> Answer {
         self.only_escrow()?;
-        same_length(ids.len(), clauses.len())?;
+        let (expected, found) = (U256::from(ids.len()), U256::from(clauses.len()));
+        if expected != found {
+            return Err(IUsage::LengthsDiffer { expected, found }.into());
+        }
         for (&id, &clauses) in ids.iter().zip(clauses) {
             let required = Clauses(clauses);
             if required.contains(Clause::MaxUses) {
@@ -203,11 +202,4 @@ impl Usage {
         let (bytes, topics) = event.log();
         self.vm().emit_log(&bytes, topics);
     }
-}
-
-fn same_length(expected: usize, found: usize) -> Result<(), Revert> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(IUsage::LengthsDiffer { expected: U256::from(expected), found: U256::from(found) }.into())
 }
