@@ -1,6 +1,7 @@
 //! The whole system with the real tools, one module for each story.
 
 mod alloy_client;
+mod demo;
 mod differential;
 mod docs;
 mod foundry;
