@@ -43,16 +43,24 @@ impl Accounts {
 
     /// The accounts derived from the mnemonic, with their keys.
     pub fn derived(&self) -> impl Iterator<Item = (Address, B256)> {
-        self.derived.iter().map(|signer| (signer.address(), signer.to_bytes()))
+        self.derived
+            .iter()
+            .map(|signer| (signer.address(), signer.to_bytes()))
     }
 
     /// The addresses of all accounts.
     pub fn addresses(&self) -> impl Iterator<Item = Address> {
-        self.derived.iter().chain([&self.arbitrum]).map(PrivateKeySigner::address)
+        self.derived
+            .iter()
+            .chain([&self.arbitrum])
+            .map(PrivateKeySigner::address)
     }
 
     fn signer(&self, address: &Address) -> Option<&PrivateKeySigner> {
-        self.derived.iter().chain([&self.arbitrum]).find(|signer| signer.address() == *address)
+        self.derived
+            .iter()
+            .chain([&self.arbitrum])
+            .find(|signer| signer.address() == *address)
     }
 
     /// Whether the node holds the key of `address`.
@@ -93,9 +101,18 @@ mod tests {
         let accounts =
             Accounts::derive(crate::config::DEFAULT_MNEMONIC, "m/44'/60'/0'/0/", 10).unwrap();
         let addresses: Vec<_> = accounts.addresses().collect();
-        assert_eq!(addresses[0], address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
-        assert_eq!(addresses[9], address!("a0Ee7A142d267C1f36714E4a8F75612F20a79720"));
-        assert_eq!(addresses[10], address!("3f1Eae7D46d88F08fc2F8ed27FCb2AB183EB2d0E"));
+        assert_eq!(
+            addresses[0],
+            address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
+        );
+        assert_eq!(
+            addresses[9],
+            address!("a0Ee7A142d267C1f36714E4a8F75612F20a79720")
+        );
+        assert_eq!(
+            addresses[10],
+            address!("3f1Eae7D46d88F08fc2F8ed27FCb2AB183EB2d0E")
+        );
     }
 
     #[test]

@@ -99,7 +99,14 @@ fn parts(run: Run, record_hostios: bool) -> (Env, TxEnv, Options) {
         Strictness::SenderWithCode => Checks::Impersonated,
         Strictness::Call => Checks::Call,
     };
-    (env, run.tx, Options { checks, record_hostios })
+    (
+        env,
+        run.tx,
+        Options {
+            checks,
+            record_hostios,
+        },
+    )
 }
 
 fn refused(error: EVMError<Infallible>, checks: Checks) -> Error {

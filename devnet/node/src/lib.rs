@@ -19,3 +19,4 @@ mod trace;
 pub use config::{BaseFee, Config, Mining};
 pub use node::{ChainFailed, ChainHandle, Node, NodeHandle, StartError};
 pub use rpc::CLIENT_VERSION;
+pub use trace::StepOptions;

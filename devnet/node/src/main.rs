@@ -50,7 +50,7 @@ struct Args {
     /// Gas limit of a block
     #[arg(long, default_value_t = DEFAULT_GAS_LIMIT)]
     gas_limit: u64,
-    /// Most gas of one eth_call, estimate or trace
+    /// Most gas of one call, estimate or trace
     #[arg(long, default_value_t = 100_000_000)]
     call_gas_limit: u64,
     /// Base fee in wei
@@ -109,7 +109,10 @@ impl Args {
             timestamp: self.timestamp,
             coinbase: self.coinbase,
             auto_impersonate: self.auto_impersonate,
-            load_state: self.load_state.clone().or(state.clone().filter(|path| path.exists())),
+            load_state: self
+                .load_state
+                .clone()
+                .or(state.clone().filter(|path| path.exists())),
             dump_state: self.dump_state.clone().or(state),
         }
     }
@@ -157,7 +160,10 @@ async fn run(args: &Args) -> anyhow::Result<()> {
 /// Prints what Anvil prints, since launchers read accounts and keys from it.
 async fn print_banner(config: &Config, node: &NodeHandle) -> anyhow::Result<()> {
     let heading = |title: &str| println!("\n{title}\n==================\n");
-    let genesis = node.chain().run(|chain| chain.block(0).map(|block| block.header.timestamp)).await?;
+    let genesis = node
+        .chain()
+        .run(|chain| chain.block(0).map(|block| block.header.timestamp))
+        .await?;
     println!("\nvouch-devnet {}", env!("CARGO_PKG_VERSION"));
     heading("Available Accounts");
     for (index, (address, _)) in node.accounts().derived().enumerate() {

@@ -84,7 +84,10 @@ impl ChainHandle {
                 }
             }
         };
-        thread::Builder::new().name("chain".into()).spawn(run).map_err(StartError::Thread)?;
+        thread::Builder::new()
+            .name("chain".into())
+            .spawn(run)
+            .map_err(StartError::Thread)?;
         Ok(Self { jobs, events })
     }
 
@@ -122,29 +125,41 @@ impl Node {
     /// See [`StartError`].
     pub async fn spawn(config: Config) -> Result<NodeHandle, StartError> {
         let accounts = Accounts::derive(&config.mnemonic, &config.derivation_path, config.accounts)
-            .map_err(|source| StartError::Accounts { path: config.derivation_path.clone(), source })?;
+            .map_err(|source| StartError::Accounts {
+                path: config.derivation_path.clone(),
+                source,
+            })?;
         let address = SocketAddr::new(config.host, config.port);
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| StartError::Listen { address, source })?;
-        let address =
-            listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+        let address = listener
+            .local_addr()
+            .map_err(|source| StartError::Listen { address, source })?;
 
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
         let (mining, mining_changes) = watch::channel(config.mining);
         let mut chain = Chain::new(&config, accounts.clone(), events, mining);
         if let Some(path) = &config.load_state {
             let shown = path.display().to_string();
-            let document = std::fs::read(path)
-                .map_err(|error| StartError::State { path: shown.clone(), reason: error.to_string() })?;
-            chain
-                .load(&document)
-                .map_err(|error| StartError::State { path: shown, reason: error.to_string() })?;
+            let document = std::fs::read(path).map_err(|error| StartError::State {
+                path: shown.clone(),
+                reason: error.to_string(),
+            })?;
+            chain.load(&document).map_err(|error| StartError::State {
+                path: shown,
+                reason: error.to_string(),
+            })?;
         }
         let chain = ChainHandle::start(chain)?;
         let ticker = tokio::spawn(tick(chain.clone(), mining_changes));
         let server = tokio::spawn(rpc::serve(listener, chain.clone()));
-        Ok(NodeHandle { address, accounts, chain, tasks: vec![ticker, server] })
+        Ok(NodeHandle {
+            address,
+            accounts,
+            chain,
+            tasks: vec![ticker, server],
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy::{
-    consensus::{BlockBody, Header, ReceiptEnvelope, Typed2718, TxType},
+    consensus::{BlockBody, Header, ReceiptEnvelope, TxType, Typed2718},
     eips::eip4895::Withdrawals,
     primitives::{Address, B256, Bloom, Bytes, Log},
     rlp::Encodable,
@@ -97,7 +97,13 @@ impl Block {
         let size = block.length();
         let header = block.header;
         let hash = header.hash_slow();
-        Self { header, hash, txs, end, size }
+        Self {
+            header,
+            hash,
+            txs,
+            end,
+            size,
+        }
     }
 
     /// The block's number.
@@ -118,8 +124,12 @@ impl Block {
     /// The logs of one transaction, placed.
     pub fn logs_of(&self, index: usize) -> impl Iterator<Item = RpcLog> {
         self.txs.get(index).into_iter().flat_map(move |mined| {
-            mined.receipt.logs.iter().zip(mined.receipt.first_log..).map(move |(log, log_index)| {
-                RpcLog {
+            mined
+                .receipt
+                .logs
+                .iter()
+                .zip(mined.receipt.first_log..)
+                .map(move |(log, log_index)| RpcLog {
                     inner: log.clone(),
                     block_hash: Some(self.hash),
                     block_number: Some(self.header.number),
@@ -128,8 +138,7 @@ impl Block {
                     transaction_index: Some(index as u64),
                     log_index: Some(log_index),
                     removed: false,
-                }
-            })
+                })
         })
     }
 

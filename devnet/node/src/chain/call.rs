@@ -1,7 +1,10 @@
 //! Calls that leave no trace: `eth_call`, gas estimates, access lists.
 
 use alloy::{
-    eips::{Typed2718, eip2930::{AccessList, AccessListItem}},
+    eips::{
+        Typed2718,
+        eip2930::{AccessList, AccessListItem},
+    },
     primitives::{Address, B256, Bytes, TxKind, U256},
     rpc::types::{
         BlockOverrides, TransactionRequest,
@@ -17,9 +20,7 @@ use revm::{
 };
 
 use super::{At, Chain, Error, history::Version};
-use crate::execute::{
-    Db, Outcome, RecentPrograms, Run, Strictness, halt_name, ran_out_of_gas,
-};
+use crate::execute::{Db, Outcome, RecentPrograms, Run, Strictness, halt_name, ran_out_of_gas};
 
 /// What a call pretends about state and block.
 #[derive(Clone, Debug, Default)]
@@ -146,7 +147,11 @@ impl Chain {
     ) -> u64 {
         let limit = block.gas_limit.min(self.call_gas_limit);
         // A limit below that of a plain transfer is a slip, not a wish.
-        let mut most = request.gas.filter(|gas| *gas >= 21_000).unwrap_or(limit).min(limit);
+        let mut most = request
+            .gas
+            .filter(|gas| *gas >= 21_000)
+            .unwrap_or(limit)
+            .min(limit);
         let price = request.fee_cap().filter(|price| *price > 0);
         if let (Some(price), Some(from)) = (price, request.from) {
             let balance = overridden(overrides, &from)
@@ -208,7 +213,10 @@ impl Chain {
         if !affordable {
             return Err(Error::InsufficientFunds);
         }
-        let tx = TxEnv { nonce: account.nonce, ..tx };
+        let tx = TxEnv {
+            nonce: account.nonce,
+            ..tx
+        };
         let run = Run {
             chain_id: self.chain_id,
             block,
@@ -263,7 +271,9 @@ fn override_block(block: &mut BlockEnv, fields: &BlockOverrides) -> Result<(), E
     }
     if let Some(base_fee) = fields.base_fee {
         block.basefee = base_fee.try_into().map_err(|_| {
-            Error::Refused(format!("block override `baseFee` is {base_fee}, more than 64 bits"))
+            Error::Refused(format!(
+                "block override `baseFee` is {base_fee}, more than 64 bits"
+            ))
         })?;
     }
     Ok(())
@@ -274,7 +284,10 @@ fn override_account(
     address: Address,
     account: &AccountOverride,
 ) -> Result<(), Error> {
-    let mut info = db.basic_ref(address).unwrap_or_default().unwrap_or_default();
+    let mut info = db
+        .basic_ref(address)
+        .unwrap_or_default()
+        .unwrap_or_default();
     if let Some(balance) = account.balance {
         info.balance = balance;
     }
@@ -294,7 +307,10 @@ fn override_account(
     }
     db.insert_account_info(address, info);
     let words = |slots: &alloy::primitives::map::B256HashMap<B256>| {
-        slots.iter().map(|(key, value)| (U256::from_be_bytes(key.0), U256::from_be_bytes(value.0))).collect::<Vec<_>>()
+        slots
+            .iter()
+            .map(|(key, value)| (U256::from_be_bytes(key.0), U256::from_be_bytes(value.0)))
+            .collect::<Vec<_>>()
     };
     match (&account.state, &account.state_diff) {
         (Some(_), Some(_)) => Err(Error::Refused(format!(
@@ -314,12 +330,7 @@ fn override_account(
 }
 
 /// What a transaction touched beyond what it names anyway.
-fn touched(
-    state: &EvmState,
-    from: Address,
-    to: Option<Address>,
-    coinbase: Address,
-) -> AccessList {
+fn touched(state: &EvmState, from: Address, to: Option<Address>, coinbase: Address) -> AccessList {
     let mut items: Vec<AccessListItem> = state
         .iter()
         .filter(|(address, account)| {
@@ -327,9 +338,13 @@ fn touched(
             (!named && !is_precompile(address)) || !account.storage.is_empty()
         })
         .map(|(address, account)| {
-            let mut storage_keys: Vec<B256> = account.storage.keys().map(|key| B256::from(*key)).collect();
+            let mut storage_keys: Vec<B256> =
+                account.storage.keys().map(|key| B256::from(*key)).collect();
             storage_keys.sort();
-            AccessListItem { address: *address, storage_keys }
+            AccessListItem {
+                address: *address,
+                storage_keys,
+            }
         })
         .collect();
     items.sort_by_key(|item| item.address);
@@ -340,5 +355,6 @@ fn touched(
 fn is_precompile(address: &Address) -> bool {
     let bytes = address.as_slice();
     let low = u64::from_be_bytes(bytes[12..].try_into().expect("eight bytes"));
-    bytes[..12].iter().all(|byte| *byte == 0) && (low <= 0x11 || low == 0x100 || (0x64..=0xff).contains(&low))
+    bytes[..12].iter().all(|byte| *byte == 0)
+        && (low <= 0x11 || low == 0x100 || (0x64..=0xff).contains(&low))
 }

@@ -18,7 +18,7 @@ pub(super) struct Snapshot {
 }
 
 /// Most blocks one request may make.
-pub const MOST_BLOCKS: u64 = 1_000_000;
+const MOST_BLOCKS: u64 = 1_000_000;
 
 impl Chain {
     /// Remembers the chain as it is and returns what to pass to [`Self::revert`].
@@ -41,7 +41,9 @@ impl Chain {
     /// Makes the chain what it was at a snapshot, which is used up with all later ones. Returns
     /// whether there was such a snapshot.
     pub fn revert(&mut self, id: u64) -> bool {
-        let Some(snapshot) = self.snapshots.remove(&id) else { return false };
+        let Some(snapshot) = self.snapshots.remove(&id) else {
+            return false;
+        };
         self.snapshots.split_off(&id);
         self.take_off(snapshot.number);
         // Not the state after that block: what was set by request since belongs to the snapshot.
@@ -55,7 +57,9 @@ impl Chain {
 
     /// The snapshots: id, and number and hash of the newest block then.
     pub fn snapshots(&self) -> impl Iterator<Item = (u64, u64, B256)> {
-        self.snapshots.iter().map(|(id, snapshot)| (*id, snapshot.number, snapshot.hash))
+        self.snapshots
+            .iter()
+            .map(|(id, snapshot)| (*id, snapshot.number, snapshot.hash))
     }
 
     /// Takes back the newest blocks.
@@ -71,7 +75,8 @@ impl Chain {
         };
         self.take_back(number);
         let version = self.history.version();
-        self.snapshots.retain(|_, snapshot| snapshot.version <= version);
+        self.snapshots
+            .retain(|_, snapshot| snapshot.version <= version);
         Ok(())
     }
 
@@ -95,7 +100,7 @@ impl Chain {
     /// Makes `count` blocks, moving the clock by `interval` seconds after each.
     ///
     /// # Errors
-    /// More than [`MOST_BLOCKS`] blocks are asked for.
+    /// More than a million blocks are asked for.
     pub fn mine_many(&mut self, count: u64, interval: Option<u64>) -> Result<(), Error> {
         if count > MOST_BLOCKS {
             return Err(Error::Refused(format!(
@@ -120,14 +125,16 @@ impl Chain {
     pub fn set_balance(&mut self, address: Address, balance: U256) {
         let account = self.history.account(&address);
         self.history.begin();
-        self.history.write_account(address, super::history::Account { balance, ..account });
+        self.history
+            .write_account(address, super::history::Account { balance, ..account });
     }
 
     /// Sets an account's nonce.
     pub fn set_nonce(&mut self, address: Address, nonce: u64) {
         let account = self.history.account(&address);
         self.history.begin();
-        self.history.write_account(address, super::history::Account { nonce, ..account });
+        self.history
+            .write_account(address, super::history::Account { nonce, ..account });
         self.pool.prune(address, nonce);
     }
 
@@ -136,7 +143,13 @@ impl Chain {
         let account = self.history.account(&address);
         self.history.begin();
         let code_hash = self.history.add_code(code);
-        self.history.write_account(address, super::history::Account { code_hash, ..account });
+        self.history.write_account(
+            address,
+            super::history::Account {
+                code_hash,
+                ..account
+            },
+        );
     }
 
     /// Sets a storage slot.

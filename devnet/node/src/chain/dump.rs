@@ -45,11 +45,16 @@ impl Chain {
                 nonce: account.nonce,
                 balance: account.balance,
                 code: self.history.code(&account.code_hash).original_bytes(),
-                storage: storage.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+                storage: storage
+                    .into_iter()
+                    .map(|(k, v)| (k.into(), v.into()))
+                    .collect(),
             };
             (address, dumped)
         });
-        DumpedState { accounts: accounts.collect() }
+        DumpedState {
+            accounts: accounts.collect(),
+        }
     }
 
     /// Writes the accounts of a document over those of the chain; others stay.
@@ -58,12 +63,18 @@ impl Chain {
     /// The bytes are not such a document.
     pub fn load(&mut self, document: &[u8]) -> Result<(), Error> {
         let state: DumpedState = serde_json::from_slice(document).map_err(|error| {
-            Error::Refused(format!("state: expected the JSON of anvil_dumpState: {error}"))
+            Error::Refused(format!(
+                "state: expected the JSON of anvil_dumpState: {error}"
+            ))
         })?;
         self.history.begin();
         for (address, dumped) in state.accounts {
             let code_hash = self.history.add_code(dumped.code);
-            let account = Account { balance: dumped.balance, nonce: dumped.nonce, code_hash };
+            let account = Account {
+                balance: dumped.balance,
+                nonce: dumped.nonce,
+                code_hash,
+            };
             self.history.write_account(address, account);
             self.history.clear_storage(address);
             for (key, value) in dumped.storage {

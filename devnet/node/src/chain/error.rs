@@ -44,6 +44,9 @@ pub enum Error {
     /// The gas limit exceeds that of a block.
     #[error("intrinsic gas too high -- tx.gas_limit > env.block.gas_limit")]
     GasAboveBlock,
+    /// The init code is longer than EIP-3860 allows.
+    #[error("max initcode size exceeded")]
+    InitCodeTooLong,
     /// A transaction with this sender and nonce offers as much.
     #[error("replacement transaction underpriced")]
     Underpriced,
@@ -135,6 +138,7 @@ impl Error {
             | Self::InsufficientFunds
             | Self::FeeBelowBaseFee
             | Self::TipAboveFee
+            | Self::InitCodeTooLong
             | Self::Underpriced
             | Self::AlreadyImported
             | Self::WrongChain { .. }
@@ -193,7 +197,11 @@ fn revert_reason(data: &[u8]) -> Option<String> {
     }
     Some(match data.split_first_chunk::<4>() {
         Some((selector, rest)) => {
-            format!("custom error 0x{}: {}", hex::encode(selector), hex::encode(rest))
+            format!(
+                "custom error 0x{}: {}",
+                hex::encode(selector),
+                hex::encode(rest)
+            )
         }
         None => format!("custom error bytes 0x{}", hex::encode(data)),
     })
@@ -213,7 +221,10 @@ mod tests {
             "execution reverted: panic: arithmetic underflow or overflow (0x11)"
         );
         assert_eq!(revert_message(&[]), "execution reverted");
-        assert_eq!(revert_message(&[0xff, 0xee]), "execution reverted: custom error bytes 0xffee");
+        assert_eq!(
+            revert_message(&[0xff, 0xee]),
+            "execution reverted: custom error bytes 0xffee"
+        );
         assert_eq!(
             revert_message(&[0xff, 0xee, 0xdd, 0xcc, 0x80]),
             "execution reverted: custom error 0xffeeddcc: 80"

@@ -57,16 +57,25 @@ pub struct Filters {
 
 impl Filters {
     fn install(&mut self, watch: Watch, next_block: u64) -> U256 {
-        self.installed.retain(|_, filter| filter.polled.elapsed() < IDLE);
+        self.installed
+            .retain(|_, filter| filter.polled.elapsed() < IDLE);
         if self.installed.len() >= CAPACITY
-            && let Some(oldest) =
-                self.installed.iter().min_by_key(|(_, filter)| filter.polled).map(|(id, _)| *id)
+            && let Some(oldest) = self
+                .installed
+                .iter()
+                .min_by_key(|(_, filter)| filter.polled)
+                .map(|(id, _)| *id)
         {
             self.installed.remove(&oldest);
         }
         self.last_id += 1;
         let id = U256::from(self.last_id);
-        let filter = Installed { watch, next_block, pending: Vec::new(), polled: Instant::now() };
+        let filter = Installed {
+            watch,
+            next_block,
+            pending: Vec::new(),
+            polled: Instant::now(),
+        };
         self.installed.insert(id, filter);
         id
     }
@@ -99,7 +108,11 @@ impl Chain {
     /// There is no such filter.
     pub fn filter_changes(&mut self, id: &U256) -> Result<Changes, Error> {
         let head = self.head().number();
-        let filter = self.filters.installed.get_mut(id).ok_or(Error::UnknownFilter)?;
+        let filter = self
+            .filters
+            .installed
+            .get_mut(id)
+            .ok_or(Error::UnknownFilter)?;
         filter.polled = Instant::now();
         // After blocks were taken back, their successors are news.
         let first = filter.next_block.min(head + 1);
@@ -124,7 +137,11 @@ impl Chain {
     /// # Errors
     /// There is no such log filter, or it names an unknown block.
     pub fn filter_logs(&mut self, id: &U256) -> Result<Vec<Log>, Error> {
-        let filter = self.filters.installed.get_mut(id).ok_or(Error::UnknownFilter)?;
+        let filter = self
+            .filters
+            .installed
+            .get_mut(id)
+            .ok_or(Error::UnknownFilter)?;
         filter.polled = Instant::now();
         match filter.watch.clone() {
             Watch::Logs(filter) => self.logs(&filter),
@@ -140,10 +157,15 @@ impl Chain {
         let head = self.head().number();
         let (from, to) = match filter.block_option {
             FilterBlockOption::AtBlockHash(hash) => {
-                let block = self.block_by_hash(&hash).ok_or(Error::UnknownFilterBlock(hash))?;
+                let block = self
+                    .block_by_hash(&hash)
+                    .ok_or(Error::UnknownFilterBlock(hash))?;
                 (block.number(), block.number())
             }
-            FilterBlockOption::Range { from_block, to_block } => {
+            FilterBlockOption::Range {
+                from_block,
+                to_block,
+            } => {
                 let number = |tag: Option<_>| match tag.map(|tag| self.number_of(tag)) {
                     None => head,
                     Some(At::Block(number)) => number,
@@ -153,7 +175,10 @@ impl Chain {
             }
         };
         if from > head + 1 || (from > head && !self.names_pending(filter)) {
-            return Err(Error::BlockOutOfRange { height: head, requested: from });
+            return Err(Error::BlockOutOfRange {
+                height: head,
+                requested: from,
+            });
         }
         let mut logs: Vec<Log> = (from..=to.min(head))
             .filter_map(|number| self.block(number))
@@ -168,10 +193,17 @@ impl Chain {
     }
 
     fn names_pending(&self, filter: &Filter) -> bool {
-        let FilterBlockOption::Range { from_block, to_block } = filter.block_option else {
+        let FilterBlockOption::Range {
+            from_block,
+            to_block,
+        } = filter.block_option
+        else {
             return false;
         };
-        [from_block, to_block].into_iter().flatten().any(|tag| tag.is_pending())
+        [from_block, to_block]
+            .into_iter()
+            .flatten()
+            .any(|tag| tag.is_pending())
     }
 }
 
@@ -184,5 +216,7 @@ fn in_range(filter: &Filter, log: &Log) -> bool {
     let number = log.block_number.unwrap_or_default();
     filter.get_from_block().is_none_or(|from| number >= from)
         && filter.get_to_block().is_none_or(|to| number <= to)
-        && filter.get_block_hash().is_none_or(|hash| log.block_hash == Some(hash))
+        && filter
+            .get_block_hash()
+            .is_none_or(|hash| log.block_hash == Some(hash))
 }

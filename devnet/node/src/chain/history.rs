@@ -33,7 +33,11 @@ pub struct Account {
 
 impl Default for Account {
     fn default() -> Self {
-        Self { balance: U256::ZERO, nonce: 0, code_hash: KECCAK256_EMPTY }
+        Self {
+            balance: U256::ZERO,
+            nonce: 0,
+            code_hash: KECCAK256_EMPTY,
+        }
     }
 }
 
@@ -81,7 +85,10 @@ impl History {
 
     /// An account at `version`; one never written is the empty account.
     pub fn account_at(&self, address: &Address, version: Version) -> Account {
-        self.accounts.get(address).and_then(|writes| value_at(writes, version)).unwrap_or_default()
+        self.accounts
+            .get(address)
+            .and_then(|writes| value_at(writes, version))
+            .unwrap_or_default()
     }
 
     /// A storage slot at `version`; one never written is zero.
@@ -100,7 +107,8 @@ impl History {
 
     /// The code of an account at `version`, as deployed.
     pub fn code_at(&self, address: &Address, version: Version) -> Bytes {
-        self.code(&self.account_at(address, version).code_hash).original_bytes()
+        self.code(&self.account_at(address, version).code_hash)
+            .original_bytes()
     }
 
     /// Writes an account in the current version.
@@ -118,9 +126,15 @@ impl History {
         if self.slot_at(&address, &key, self.version) == value {
             return;
         }
-        let writes = self.storage.entry(address).or_default().entry(key).or_default();
+        let writes = self
+            .storage
+            .entry(address)
+            .or_default()
+            .entry(key)
+            .or_default();
         write(writes, self.version, value);
-        self.writes.push((self.version, Written::Slot(address, key)));
+        self.writes
+            .push((self.version, Written::Slot(address, key)));
         self.changed_storage.insert(address);
     }
 
@@ -130,8 +144,8 @@ impl History {
             return KECCAK256_EMPTY;
         }
         // A malformed EIP-7702 designator is kept as the bytes it is.
-        let bytecode = Bytecode::new_raw_checked(code.clone())
-            .unwrap_or_else(|_| Bytecode::new_legacy(code));
+        let bytecode =
+            Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code));
         let hash = bytecode.hash_slow();
         self.codes.insert(hash, bytecode);
         hash
@@ -139,8 +153,11 @@ impl History {
 
     /// Sets every non-zero slot of an account to zero.
     pub fn clear_storage(&mut self, address: Address) {
-        let keys: Vec<U256> =
-            self.storage_at(&address, self.version).into_iter().map(|(key, _)| key).collect();
+        let keys: Vec<U256> = self
+            .storage_at(&address, self.version)
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect();
         for key in keys {
             self.write_slot(address, key, U256::ZERO);
         }
@@ -164,7 +181,9 @@ impl History {
             if let Some(code) = &account.info.code
                 && !code.is_empty()
             {
-                self.codes.entry(account.info.code_hash).or_insert_with(|| code.clone());
+                self.codes
+                    .entry(account.info.code_hash)
+                    .or_insert_with(|| code.clone());
             }
             let written = Account {
                 balance: account.info.balance,
@@ -195,8 +214,10 @@ impl History {
                     }
                 }
                 Written::Slot(address, key) => {
-                    if let Some(writes) =
-                        self.storage.get_mut(&address).and_then(|slots| slots.get_mut(&key))
+                    if let Some(writes) = self
+                        .storage
+                        .get_mut(&address)
+                        .and_then(|slots| slots.get_mut(&key))
                     {
                         writes.retain(|(at, _)| *at <= version);
                     }
@@ -218,7 +239,9 @@ impl History {
 
     /// Non-zero slots of an account at `version`, in no particular order.
     pub fn storage_at(&self, address: &Address, version: Version) -> Vec<(U256, U256)> {
-        let Some(slots) = self.storage.get(address) else { return Vec::new() };
+        let Some(slots) = self.storage.get(address) else {
+            return Vec::new();
+        };
         slots
             .iter()
             .filter_map(|(key, writes)| value_at(writes, version).map(|value| (*key, value)))
@@ -233,7 +256,11 @@ impl History {
 }
 
 fn value_at<T: Copy>(writes: &[(Version, T)], version: Version) -> Option<T> {
-    writes.iter().rev().find(|(at, _)| *at <= version).map(|(_, value)| *value)
+    writes
+        .iter()
+        .rev()
+        .find(|(at, _)| *at <= version)
+        .map(|(_, value)| *value)
 }
 
 fn write<T>(writes: &mut Vec<(Version, T)>, version: Version, value: T) {
@@ -280,7 +307,9 @@ impl DatabaseRef for View<'_> {
     }
 
     fn block_hash_ref(&self, number: u64) -> Result<B256, Infallible> {
-        let hash = usize::try_from(number).ok().and_then(|number| self.block_hashes.get(number));
+        let hash = usize::try_from(number)
+            .ok()
+            .and_then(|number| self.block_hashes.get(number));
         Ok(hash.copied().unwrap_or_default())
     }
 }
@@ -292,7 +321,10 @@ mod tests {
     const ALICE: Address = Address::repeat_byte(1);
 
     fn with_balance(balance: u64) -> Account {
-        Account { balance: U256::from(balance), ..Account::default() }
+        Account {
+            balance: U256::from(balance),
+            ..Account::default()
+        }
     }
 
     #[test]
@@ -307,7 +339,10 @@ mod tests {
         assert_eq!(history.account_at(&ALICE, first), with_balance(1));
         assert_eq!(history.account_at(&ALICE, second), with_balance(2));
         assert_eq!(history.slot_at(&ALICE, &U256::from(7), first), U256::ZERO);
-        assert_eq!(history.slot_at(&ALICE, &U256::from(7), second), U256::from(8));
+        assert_eq!(
+            history.slot_at(&ALICE, &U256::from(7), second),
+            U256::from(8)
+        );
     }
 
     #[test]
@@ -323,7 +358,10 @@ mod tests {
 
         assert_eq!(history.version(), first);
         assert_eq!(history.account(&ALICE), with_balance(1));
-        assert_eq!(history.storage_at(&ALICE, first), vec![(U256::ZERO, U256::from(5))]);
+        assert_eq!(
+            history.storage_at(&ALICE, first),
+            vec![(U256::ZERO, U256::from(5))]
+        );
     }
 
     #[test]

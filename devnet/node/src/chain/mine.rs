@@ -80,7 +80,10 @@ impl Chain {
     }
 
     fn announce(&self, block: &Block, removed: bool) {
-        let logs = block.logs().map(|log| alloy::rpc::types::Log { removed, ..log }).collect();
+        let logs = block
+            .logs()
+            .map(|log| alloy::rpc::types::Log { removed, ..log })
+            .collect();
         let event = BlockEvent {
             header: block.header.clone(),
             hash: block.hash,
@@ -95,7 +98,9 @@ impl Chain {
     /// Takes the blocks after `number` off the chain and leaves the state alone.
     pub(super) fn take_off(&mut self, number: u64) {
         while self.head().number() > number {
-            let Some(block) = self.blocks.pop() else { break };
+            let Some(block) = self.blocks.pop() else {
+                break;
+            };
             self.hashes.pop();
             self.by_hash.remove(&block.hash);
             for mined in &block.txs {
@@ -131,11 +136,15 @@ impl Chain {
         };
         let txs = self.run_all(&mut header, pool);
         let envelopes: Vec<_> = txs.iter().map(|mined| mined.tx.envelope.clone()).collect();
-        let receipts: Vec<_> =
-            txs.iter().map(|mined| mined.receipt.envelope(tx_type(&mined.tx))).collect();
+        let receipts: Vec<_> = txs
+            .iter()
+            .map(|mined| mined.receipt.envelope(tx_type(&mined.tx)))
+            .collect();
         header.transactions_root = calculate_transaction_root(&envelopes);
         header.receipts_root = calculate_receipt_root(&receipts);
-        header.logs_bloom = txs.iter().fold(Bloom::ZERO, |bloom, mined| bloom | mined.receipt.bloom);
+        header.logs_bloom = txs
+            .iter()
+            .fold(Bloom::ZERO, |bloom, mined| bloom | mined.receipt.bloom);
         (header, txs)
     }
 
@@ -158,7 +167,11 @@ impl Chain {
                 block: block_env(header),
                 recent: recent.clone(),
                 tx: tx.env(),
-                checks: if self.holds_code(&tx) { Strictness::SenderWithCode } else { Strictness::Block },
+                checks: if self.holds_code(&tx) {
+                    Strictness::SenderWithCode
+                } else {
+                    Strictness::Block
+                },
             };
             match self.machine.execute(&mut self.db(before), run) {
                 Ok(outcome) => {
@@ -168,7 +181,12 @@ impl Chain {
                     self.history.commit(outcome.state);
                     pool.remove(&tx.hash);
                     pool.prune(tx.sender, self.history.account(&tx.sender).nonce);
-                    txs.push(MinedTx { tx, receipt, before, recent: ran_after });
+                    txs.push(MinedTx {
+                        tx,
+                        receipt,
+                        before,
+                        recent: ran_after,
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(hash = %tx.hash, %error, "transaction dropped: it may not run");
@@ -205,11 +223,14 @@ fn receipt(
         gas_used: result.tx_gas_used(),
         cumulative_gas_used: header.gas_used,
         effective_gas_price: tx.envelope.effective_gas_price(header.base_fee_per_gas),
-        contract: tx.envelope.is_create().then(|| tx.sender.create(tx.envelope.nonce())),
+        contract: tx
+            .envelope
+            .is_create()
+            .then(|| tx.sender.create(tx.envelope.nonce())),
         bloom: logs_bloom(&logs),
-        first_log: earlier
-            .last()
-            .map_or(0, |last| last.receipt.first_log + last.receipt.logs.len() as u64),
+        first_log: earlier.last().map_or(0, |last| {
+            last.receipt.first_log + last.receipt.logs.len() as u64
+        }),
         logs,
         output: Receipt::output_of(result),
     }

@@ -11,6 +11,7 @@ mod filters;
 pub mod history;
 mod mine;
 mod pool;
+mod proof;
 mod request;
 mod root;
 mod submit;
@@ -32,6 +33,7 @@ pub use dump::{DumpedAccount, DumpedState};
 pub use error::{Error, revert_message};
 pub use events::{BlockEvent, Event};
 pub use filters::{Changes, Watch, wants};
+pub use proof::AccountProof;
 pub use request::no_signature;
 pub use time::now;
 pub use trace::Tracer;
@@ -143,9 +145,17 @@ impl Chain {
     fn write_genesis(&mut self, balance: U256) {
         self.history.begin();
         for (address, info, storage) in vouch_stylus::genesis_accounts() {
-            let code = info.code.as_ref().map(|code| code.original_bytes()).unwrap_or_default();
+            let code = info
+                .code
+                .as_ref()
+                .map(|code| code.original_bytes())
+                .unwrap_or_default();
             let code_hash = self.history.add_code(code);
-            let account = Account { balance: info.balance, nonce: info.nonce, code_hash };
+            let account = Account {
+                balance: info.balance,
+                nonce: info.nonce,
+                code_hash,
+            };
             self.history.write_account(address, account);
             for (key, value) in storage {
                 self.history.write_slot(address, key, value);
@@ -153,7 +163,13 @@ impl Chain {
         }
         let funded: Vec<Address> = self.accounts.addresses().collect();
         for address in funded {
-            self.history.write_account(address, Account { balance, ..Account::default() });
+            self.history.write_account(
+                address,
+                Account {
+                    balance,
+                    ..Account::default()
+                },
+            );
         }
         self.genesis = self.history.version();
     }
@@ -221,11 +237,16 @@ impl Chain {
         match id {
             BlockId::Hash(hash) => {
                 let number = self.by_hash.get(&hash.block_hash).copied();
-                number.map(At::Block).ok_or(Error::UnknownBlockHash(hash.block_hash))
+                number
+                    .map(At::Block)
+                    .ok_or(Error::UnknownBlockHash(hash.block_hash))
             }
             BlockId::Number(tag) => match self.number_of(tag) {
                 At::Block(requested) if requested > self.head().number() => {
-                    Err(Error::BlockOutOfRange { height: self.head().number(), requested })
+                    Err(Error::BlockOutOfRange {
+                        height: self.head().number(),
+                        requested,
+                    })
                 }
                 at => Ok(at),
             },
@@ -240,40 +261,55 @@ impl Chain {
                 let (version, env) = (self.version_after(block), block.env());
                 question(self, version, env)
             }
-            At::Pending => self.with_pending(|chain, block| {
-                question(chain, chain.history.version(), block.env())
-            }),
+            At::Pending => self
+                .with_pending(|chain, block| question(chain, chain.history.version(), block.env())),
         }
     }
 
     /// The state after a block; for the newest block, with what was changed since by request.
     fn version_after(&self, block: &Block) -> Version {
-        if block.number() == self.head().number() { self.history.version() } else { block.end }
+        if block.number() == self.head().number() {
+            self.history.version()
+        } else {
+            block.end
+        }
     }
 
     /// A database over one version.
     fn db(&self, version: Version) -> Db<'_> {
-        Db::new(View { history: &self.history, version, block_hashes: &self.hashes })
+        Db::new(View {
+            history: &self.history,
+            version,
+            block_hashes: &self.hashes,
+        })
     }
 
     /// An account.
     pub fn account(&mut self, address: Address, at: At) -> Account {
-        self.at(at, |chain, version, _| chain.history.account_at(&address, version))
+        self.at(at, |chain, version, _| {
+            chain.history.account_at(&address, version)
+        })
     }
 
     /// An account's code.
     pub fn code(&mut self, address: Address, at: At) -> Bytes {
-        self.at(at, |chain, version, _| chain.history.code_at(&address, version))
+        self.at(at, |chain, version, _| {
+            chain.history.code_at(&address, version)
+        })
     }
 
     /// A storage slot.
     pub fn slot(&mut self, address: Address, key: U256, at: At) -> U256 {
-        self.at(at, |chain, version, _| chain.history.slot_at(&address, &key, version))
+        self.at(at, |chain, version, _| {
+            chain.history.slot_at(&address, &key, version)
+        })
     }
 
     /// The root of an account's storage.
     pub fn storage_root(&mut self, address: Address, at: At) -> B256 {
-        self.at(at, |chain, version, _| root::storage_root_at(&chain.history, &address, version))
+        self.at(at, |chain, version, _| {
+            root::storage_root_at(&chain.history, &address, version)
+        })
     }
 
     /// The newest nonce of an account.

@@ -45,8 +45,14 @@ impl Pool {
         }
         self.arrivals += 1;
         self.by_hash.insert(tx.hash, (sender, nonce));
-        let entry = Entry { tx, arrival: self.arrivals };
-        self.by_sender.entry(sender).or_default().insert(nonce, entry);
+        let entry = Entry {
+            tx,
+            arrival: self.arrivals,
+        };
+        self.by_sender
+            .entry(sender)
+            .or_default()
+            .insert(nonce, entry);
         Ok(())
     }
 
@@ -69,7 +75,9 @@ impl Pool {
 
     /// Drops what `sender` can no longer send because its nonce is `nonce`.
     pub fn prune(&mut self, sender: Address, nonce: u64) {
-        let Some(txs) = self.by_sender.get_mut(&sender) else { return };
+        let Some(txs) = self.by_sender.get_mut(&sender) else {
+            return;
+        };
         let kept = txs.split_off(&nonce);
         for entry in std::mem::replace(txs, kept).into_values() {
             self.by_hash.remove(&entry.tx.hash);
@@ -81,7 +89,12 @@ impl Pool {
 
     /// Drops everything `sender` has waiting.
     pub fn remove_sender(&mut self, sender: Address) {
-        for entry in self.by_sender.remove(&sender).unwrap_or_default().into_values() {
+        for entry in self
+            .by_sender
+            .remove(&sender)
+            .unwrap_or_default()
+            .into_values()
+        {
             self.by_hash.remove(&entry.tx.hash);
         }
     }
@@ -114,7 +127,9 @@ impl Pool {
 
     /// The first nonce at or after `nonce` that `sender` has nothing waiting for.
     pub fn next_nonce(&self, sender: &Address, nonce: u64) -> u64 {
-        let Some(txs) = self.by_sender.get(sender) else { return nonce };
+        let Some(txs) = self.by_sender.get(sender) else {
+            return nonce;
+        };
         let mut free = nonce;
         while txs.contains_key(&free) {
             free += 1;
@@ -130,7 +145,8 @@ impl Pool {
     ) -> impl Iterator<Item = (bool, &Arc<SentTx>)> {
         self.by_sender.iter().flat_map(move |(sender, txs)| {
             let first_gap = self.next_nonce(sender, nonce_of(sender));
-            txs.iter().map(move |(nonce, entry)| (*nonce < first_gap, &entry.tx))
+            txs.iter()
+                .map(move |(nonce, entry)| (*nonce < first_gap, &entry.tx))
         })
     }
 }
@@ -163,8 +179,14 @@ mod tests {
     fn replaces_only_for_a_higher_fee() {
         let mut pool = Pool::default();
         pool.insert(tx(ALICE, 0, 10, 1)).unwrap();
-        assert!(matches!(pool.insert(tx(ALICE, 0, 10, 1)), Err(Error::AlreadyImported)));
-        assert!(matches!(pool.insert(tx(ALICE, 0, 10, 2)), Err(Error::Underpriced)));
+        assert!(matches!(
+            pool.insert(tx(ALICE, 0, 10, 1)),
+            Err(Error::AlreadyImported)
+        ));
+        assert!(matches!(
+            pool.insert(tx(ALICE, 0, 10, 2)),
+            Err(Error::Underpriced)
+        ));
         let better = tx(ALICE, 0, 11, 1);
         pool.insert(better.clone()).unwrap();
         assert_eq!(pool.iter(|_| 0).count(), 1);

@@ -26,7 +26,10 @@ impl Chain {
 
     /// Who a request is from: its sender, or the node's first account.
     pub fn sender_of(&self, request: &TransactionRequest) -> Address {
-        request.from.or_else(|| self.accounts.addresses().next()).unwrap_or_default()
+        request
+            .from
+            .or_else(|| self.accounts.addresses().next())
+            .unwrap_or_default()
     }
 
     /// Completes a request.
@@ -56,7 +59,10 @@ impl Chain {
         if let Some(got) = request.chain_id
             && got != self.chain_id
         {
-            return Err(Error::SignerChain { expected: self.chain_id, got });
+            return Err(Error::SignerChain {
+                expected: self.chain_id,
+                got,
+            });
         }
         if request.has_eip4844_fields() && request.blob_versioned_hashes.is_some() {
             return Err(Error::BlobTransaction);
@@ -111,7 +117,9 @@ impl Chain {
             return Err(Error::NoSigner(from));
         }
         let tx = self.fill(request)?;
-        self.accounts.sign_transaction(&from, tx).ok_or(Error::NoSigner(from))
+        self.accounts
+            .sign_transaction(&from, tx)
+            .ok_or(Error::NoSigner(from))
     }
 
     /// Completes a request and takes it in as a transaction, signed with the node's key or, for
@@ -131,13 +139,17 @@ impl Chain {
         }
         let gas = match request.gas {
             Some(gas) => gas,
-            None => self.estimate_for(&request).unwrap_or(FALLBACK_GAS.min(self.gas_limit)),
+            None => self
+                .estimate_for(&request)
+                .unwrap_or(FALLBACK_GAS.min(self.gas_limit)),
         };
         let tx = self.complete(request, gas)?;
         let tx = match self.accounts.holds(&from) {
             true => {
-                let envelope =
-                    self.accounts.sign_transaction(&from, tx).ok_or(Error::NoSigner(from))?;
+                let envelope = self
+                    .accounts
+                    .sign_transaction(&from, tx)
+                    .ok_or(Error::NoSigner(from))?;
                 SentTx::signed(envelope, from)?
             }
             false => SentTx::impersonated(envelope(tx, no_signature()), from),

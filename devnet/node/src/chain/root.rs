@@ -49,5 +49,9 @@ pub(crate) fn storage_root_at(history: &History, address: &Address, version: Ver
     if slots.is_empty() {
         return EMPTY_ROOT_HASH;
     }
-    storage_root_unhashed(slots.into_iter().map(|(key, value)| (B256::from(key), value)))
+    storage_root_unhashed(
+        slots
+            .into_iter()
+            .map(|(key, value)| (B256::from(key), value)),
+    )
 }

@@ -10,9 +10,9 @@ use alloy::{
 use super::{Chain, Error, Event, tx::SentTx};
 use crate::config::Mining;
 
-/// Gas of any transaction (yellow paper, G_transaction).
+/// Gas of any transaction (`G_transaction` in the yellow paper).
 const TX: u64 = 21_000;
-/// Gas of creating a contract (G_txcreate).
+/// Gas of creating a contract (`G_txcreate`).
 const CREATE: u64 = 32_000;
 /// Gas per byte of calldata that is zero (EIP-2028).
 const ZERO_BYTE: u64 = 4;
@@ -20,11 +20,14 @@ const ZERO_BYTE: u64 = 4;
 const BYTE: u64 = 16;
 /// Gas per word of init code (EIP-3860).
 const INITCODE_WORD: u64 = 2;
-/// Gas per address and per slot of an access list (EIP-2930).
+/// Gas per address of an access list (EIP-2930).
 const ACCESS_ADDRESS: u64 = 2_400;
+/// Gas per slot of an access list (EIP-2930).
 const ACCESS_SLOT: u64 = 1_900;
 /// Gas per authorization (EIP-7702).
 const AUTHORIZATION: u64 = 25_000;
+/// Most bytes of init code (EIP-3860).
+const MAX_INIT_CODE: usize = 49_152;
 
 impl Chain {
     /// Takes a transaction in and, when each transaction gets a block, makes one.
@@ -46,14 +49,14 @@ impl Chain {
     }
 
     fn check(&self, tx: &SentTx) -> Result<(), Error> {
-        if self.txs.contains_key(&tx.hash) || self.pool.get(&tx.hash).is_some() {
-            return Err(Error::AlreadyImported);
-        }
         let envelope = &tx.envelope;
         if let Some(got) = envelope.chain_id()
             && got != self.chain_id
         {
-            return Err(Error::WrongChain { expected: self.chain_id, got });
+            return Err(Error::WrongChain {
+                expected: self.chain_id,
+                got,
+            });
         }
         let account = self.history.account(&tx.sender);
         if envelope.nonce() < account.nonce {
@@ -65,17 +68,23 @@ impl Chain {
         if envelope.gas_limit() > self.gas_limit {
             return Err(Error::GasAboveBlock);
         }
+        if envelope.is_create() && envelope.input().len() > MAX_INIT_CODE {
+            return Err(Error::InitCodeTooLong);
+        }
         if envelope.gas_limit() < intrinsic_gas(tx) {
             return Err(Error::IntrinsicGas);
         }
         if envelope.max_fee_per_gas() < u128::from(self.next_base_fee()) {
             return Err(Error::FeeBelowBaseFee);
         }
-        if envelope.max_priority_fee_per_gas().is_some_and(|tip| tip > envelope.max_fee_per_gas()) {
+        if envelope
+            .max_priority_fee_per_gas()
+            .is_some_and(|tip| tip > envelope.max_fee_per_gas())
+        {
             return Err(Error::TipAboveFee);
         }
-        let gas_cost = U256::from(envelope.gas_limit())
-            .checked_mul(U256::from(envelope.max_fee_per_gas()));
+        let gas_cost =
+            U256::from(envelope.gas_limit()).checked_mul(U256::from(envelope.max_fee_per_gas()));
         match gas_cost.and_then(|cost| cost.checked_add(envelope.value())) {
             Some(cost) if cost <= account.balance => Ok(()),
             _ => Err(Error::InsufficientFunds),

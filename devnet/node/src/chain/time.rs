@@ -9,7 +9,7 @@ use super::Error;
 pub struct Clock {
     /// Added to the machine's clock.
     offset: i128,
-    /// Timestamp of the newest block.
+    /// Timestamp of the newest block, or the time the clock was set to since.
     last: u64,
     /// Timestamp asked for the next block.
     next: Option<u64>,
@@ -20,7 +20,12 @@ pub struct Clock {
 impl Clock {
     /// A clock that reads `start` now.
     pub fn starting_at(start: u64) -> Self {
-        Self { offset: i128::from(start) - i128::from(now()), last: start, next: None, interval: None }
+        Self {
+            offset: i128::from(start) - i128::from(now()),
+            last: start,
+            next: None,
+            interval: None,
+        }
     }
 
     /// The chain's present.
@@ -31,7 +36,10 @@ impl Clock {
     /// The timestamp of the next block: never below that of the newest.
     pub fn peek(&self) -> u64 {
         self.next
-            .or_else(|| self.interval.map(|interval| self.last.saturating_add(interval)))
+            .or_else(|| {
+                self.interval
+                    .map(|interval| self.last.saturating_add(interval))
+            })
             .unwrap_or_else(|| self.present())
             .max(self.last)
     }
@@ -62,15 +70,18 @@ impl Clock {
         Ok(())
     }
 
-    /// Sets the clock and returns its new distance from the machine's clock, at least zero.
+    /// Sets the clock and returns by how far it moved, at least zero. A fixed interval counts on
+    /// from there.
     ///
     /// # Errors
     /// The newest block is later.
     pub fn set(&mut self, timestamp: u64) -> Result<u64, Error> {
         self.not_before_last(timestamp)?;
+        let moved = timestamp.saturating_sub(self.present());
         self.offset = i128::from(timestamp) - i128::from(now());
         self.next = None;
-        Ok(timestamp.saturating_sub(now()))
+        self.last = timestamp;
+        Ok(moved)
     }
 
     /// Fixes the distance between blocks; `None` lets the clock decide. Returns whether it was
@@ -95,7 +106,9 @@ impl Clock {
 
 /// The machine's clock.
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
 }
 
 #[cfg(test)]
@@ -128,6 +141,15 @@ mod tests {
         assert_eq!(clock.take(), 1_000_012);
         assert_eq!(clock.take(), 1_000_024);
         assert!(clock.set_interval(None));
+    }
+
+    #[test]
+    fn a_fixed_interval_counts_from_the_time_set() {
+        let mut clock = Clock::starting_at(1_000_000);
+        clock.set_interval(Some(100));
+        let moved = clock.set(1_005_000).unwrap();
+        assert!((4_990..=5_000).contains(&moved), "{moved}");
+        assert_eq!(clock.take(), 1_005_100);
     }
 
     #[test]

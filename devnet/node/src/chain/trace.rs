@@ -1,9 +1,6 @@
 //! Running a transaction again, or a call, under a tracer.
 
-use alloy::{
-    primitives::B256,
-    rpc::types::TransactionRequest,
-};
+use alloy::{primitives::B256, rpc::types::TransactionRequest};
 use serde_json::{Value, json};
 
 use super::{At, CallOverrides, Chain, Error, call::Prepared};
@@ -92,10 +89,17 @@ impl Chain {
                 let outcome = self.machine.inspect(&mut db, run, &mut steps)?;
                 Ok(steps.into_json(&outcome.result))
             }
-            Tracer::Calls { only_top, with_logs } => {
+            Tracer::Calls {
+                only_top,
+                with_logs,
+            } => {
                 let mut calls = CallTracer::default();
                 let outcome = self.machine.inspect(&mut db, run, &mut calls)?;
-                Ok(json!(calls.into_frame(&outcome.result, only_top, with_logs)))
+                Ok(json!(calls.into_frame(
+                    &outcome.result,
+                    only_top,
+                    with_logs
+                )))
             }
             Tracer::Selectors => {
                 let mut calls = CallTracer::default();

@@ -48,7 +48,11 @@ impl SentTx {
             return Err(Error::BlobTransaction);
         }
         let hash = *envelope.tx_hash();
-        Ok(Self { envelope, sender, hash })
+        Ok(Self {
+            envelope,
+            sender,
+            hash,
+        })
     }
 
     /// A transaction sent for `sender` without its signature. Its hash covers the sender, since
@@ -56,7 +60,11 @@ impl SentTx {
     pub fn impersonated(envelope: TxEnvelope, sender: Address) -> Self {
         let mut bytes = envelope.encoded_2718();
         bytes.extend_from_slice(sender.as_slice());
-        Self { envelope, sender, hash: keccak256(bytes) }
+        Self {
+            envelope,
+            sender,
+            hash: keccak256(bytes),
+        }
     }
 
     /// The form the EVM takes.
@@ -94,7 +102,10 @@ mod tests {
     fn refuses_what_is_no_transaction() {
         assert!(matches!(SentTx::decode(&[]), Err(Error::EmptyTransaction)));
         for bytes in [&[0u8][..], &[2, 0xc0], &[0xc0], &[0x7f; 40], &[0xff; 3]] {
-            assert!(matches!(SentTx::decode(bytes), Err(Error::UndecodableTransaction)), "{bytes:?}");
+            assert!(
+                matches!(SentTx::decode(bytes), Err(Error::UndecodableTransaction)),
+                "{bytes:?}"
+            );
         }
     }
 }

@@ -62,15 +62,19 @@ pub(super) fn call(chain: &mut Chain, method: &str, params: &Params) -> Option<A
             Ok(())
         }),
         "snapshot" => Ok(quantity(chain.snapshot())),
-        "revert" => params.number(0, "snapshot").map(|id| json!(chain.revert(id))),
-        "increaseTime" => params.number(0, "seconds").map(|s| json!(chain.clock().increase(s))),
+        "revert" => params
+            .number(0, "snapshot")
+            .map(|id| json!(chain.revert(id))),
+        "increaseTime" => params
+            .number(0, "seconds")
+            .map(|s| json!(chain.clock().increase(s))),
         "setNextBlockTimestamp" | "setBlockTimestamp" => set(params, |p| {
             let timestamp = p.number(0, "timestamp")?;
             Ok(chain.clock().set_next(timestamp)?)
         }),
-        "setTime" => {
-            params.number(0, "timestamp").and_then(|t| Ok(json!(chain.clock().set(seconds(t))?)))
-        }
+        "setTime" => params
+            .number(0, "timestamp")
+            .and_then(|t| Ok(json!(chain.clock().set(seconds(t))?))),
         "setBlockTimestampInterval" => set(params, |p| {
             let interval = p.number(0, "seconds")?;
             chain.clock().set_interval(Some(interval));
@@ -79,7 +83,11 @@ pub(super) fn call(chain: &mut Chain, method: &str, params: &Params) -> Option<A
         "removeBlockTimestampInterval" => Ok(json!(chain.clock().set_interval(None))),
         "getAutomine" => Ok(json!(chain.mining() == Mining::Auto)),
         "setAutomine" => set(params, |p| {
-            let mining = if p.boolean(0, "enabled")? { Mining::Auto } else { Mining::Manual };
+            let mining = if p.boolean(0, "enabled")? {
+                Mining::Auto
+            } else {
+                Mining::Manual
+            };
             chain.set_mining(mining);
             Ok(())
         }),
@@ -90,7 +98,11 @@ pub(super) fn call(chain: &mut Chain, method: &str, params: &Params) -> Option<A
         "setIntervalMining" => set(params, |p| {
             let interval = Duration::from_secs(p.number(0, "seconds")?);
             let off = interval.is_zero();
-            chain.set_mining(if off { Mining::Manual } else { Mining::Interval(interval) });
+            chain.set_mining(if off {
+                Mining::Manual
+            } else {
+                Mining::Interval(interval)
+            });
             Ok(())
         }),
         "setBlockGasLimit" => set(params, |p| {
@@ -120,10 +132,12 @@ pub(super) fn call(chain: &mut Chain, method: &str, params: &Params) -> Option<A
         }),
         "setLoggingEnabled" => set(params, |p| p.boolean(0, "enabled").map(drop)),
         "reset" => reset(chain, params),
-        "rollback" => set(params, |p| Ok(chain.roll_back(p.maybe_number(0, "depth")?.unwrap_or(1))?)),
-        "dropTransaction" => {
-            params.hash(0, "hash").map(|hash| json!(chain.drop_transaction(hash)))
-        }
+        "rollback" => set(params, |p| {
+            Ok(chain.roll_back(p.maybe_number(0, "depth")?.unwrap_or(1))?)
+        }),
+        "dropTransaction" => params
+            .hash(0, "hash")
+            .map(|hash| json!(chain.drop_transaction(hash))),
         "dropAllTransactions" => {
             chain.drop_transactions(None);
             Ok(Value::Null)
@@ -152,7 +166,11 @@ fn set(params: &Params, setter: impl FnOnce(&Params) -> Result<(), RpcError>) ->
 /// A timestamp that some clients give in milliseconds, as JavaScript counts.
 fn seconds(timestamp: u64) -> u64 {
     // The year 2286 in seconds, or 1970 in milliseconds: nobody means the former.
-    if timestamp >= 1_000_000_000_000 { timestamp / 1000 } else { timestamp }
+    if timestamp >= 1_000_000_000_000 {
+        timestamp / 1000
+    } else {
+        timestamp
+    }
 }
 
 fn mine(chain: &mut Chain, params: &Params) -> Answer {

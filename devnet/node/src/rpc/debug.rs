@@ -19,7 +19,8 @@ use crate::{
 
 /// Keccak-256 of the JavaScript tracer that `cargo stylus` 0.10.10 sends. It does what
 /// `stylusTracer` does, so no JavaScript is needed to answer it.
-const CARGO_STYLUS_TRACER: B256 = b256!("0000000000000000000000000000000000000000000000000000000000000000");
+const CARGO_STYLUS_TRACER: B256 =
+    b256!("04ebc2594a7ec02150584e6793a43abbbe46838fbcbd83731c470b1fc438e1bc");
 
 /// Runs a method of this group.
 pub(super) fn call(chain: &mut Chain, method: &str, params: &Params) -> Option<Answer> {
@@ -52,11 +53,15 @@ struct Options {
 
 impl Options {
     fn read(params: &Params, index: usize) -> Result<Self, RpcError> {
-        Ok(params.maybe(index, "options", "an object of tracing options")?.unwrap_or_default())
+        Ok(params
+            .maybe(index, "options", "an object of tracing options")?
+            .unwrap_or_default())
     }
 
     fn config<T: serde::de::DeserializeOwned + Default>(&self) -> Result<T, RpcError> {
-        let Some(config) = &self.tracer_config else { return Ok(T::default()) };
+        let Some(config) = &self.tracer_config else {
+            return Ok(T::default());
+        };
         T::deserialize(config)
             .map_err(|error| RpcError::invalid_params(format!("invalid `tracerConfig`: {error}")))
     }
@@ -81,7 +86,9 @@ impl Options {
             }
             "prestateTracer" => {
                 let config: PreStateConfig = self.config()?;
-                Tracer::Prestate { diff: config.diff_mode.unwrap_or_default() }
+                Tracer::Prestate {
+                    diff: config.diff_mode.unwrap_or_default(),
+                }
             }
             "4byteTracer" => Tracer::Selectors,
             "noopTracer" => Tracer::Nothing,
@@ -125,6 +132,8 @@ fn trace_block(
     let tracer = Options::read(params, 1)?.tracer()?;
     match chain.resolve(named(params)?)? {
         At::Block(number) => Ok(chain.trace_block(number, tracer)?),
-        At::Pending => Err(RpcError::invalid_params("the pending block cannot be traced")),
+        At::Pending => Err(RpcError::invalid_params(
+            "the pending block cannot be traced",
+        )),
     }
 }

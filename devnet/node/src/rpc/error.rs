@@ -7,7 +7,7 @@ use crate::chain::Error as ChainError;
 
 /// The `error` member of a response.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RpcError {
+pub(crate) struct RpcError {
     /// What kind of error, by JSON-RPC 2.0 and the habits of Ethereum nodes.
     pub code: i64,
     /// What went wrong.
@@ -19,31 +19,35 @@ pub struct RpcError {
 
 impl RpcError {
     fn new(code: i64, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), data: None }
+        Self {
+            code,
+            message: message.into(),
+            data: None,
+        }
     }
 
     /// The body is no JSON.
-    pub fn parse() -> Self {
+    pub(crate) fn parse() -> Self {
         Self::new(-32700, "Parse error")
     }
 
     /// The body is JSON but no request.
-    pub fn invalid_request() -> Self {
+    pub(crate) fn invalid_request() -> Self {
         Self::new(-32600, "Invalid request")
     }
 
     /// There is no such method.
-    pub fn method_not_found() -> Self {
+    pub(crate) fn method_not_found() -> Self {
         Self::new(-32601, "Method not found")
     }
 
     /// A parameter is missing or malformed.
-    pub fn invalid_params(message: impl Into<String>) -> Self {
+    pub(crate) fn invalid_params(message: impl Into<String>) -> Self {
         Self::new(-32602, message)
     }
 
     /// The node failed.
-    pub fn internal(message: impl Into<String>) -> Self {
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::new(-32603, message)
     }
 }

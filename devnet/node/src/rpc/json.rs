@@ -44,10 +44,14 @@ pub(crate) fn block(block: &Block, full: bool) -> Value {
     fields.insert("size".into(), quantity(block.size as u64));
     fields.insert("uncles".into(), json!([]));
     fields.insert("withdrawals".into(), json!([]));
-    let txs = block.txs.iter().enumerate().map(|(index, mined)| match full {
-        true => mined_tx(block, index, mined),
-        false => json!(mined.tx.hash),
-    });
+    let txs = block
+        .txs
+        .iter()
+        .enumerate()
+        .map(|(index, mined)| match full {
+            true => mined_tx(block, index, mined),
+            false => json!(mined.tx.hash),
+        });
     fields.insert("transactions".into(), txs.collect());
     fields.into()
 }
@@ -118,7 +122,13 @@ pub(crate) fn receipt(block: &Block, index: usize, mined: &MinedTx) -> Value {
 /// One line for a waiting transaction.
 pub(crate) fn summary(tx: &Arc<SentTx>) -> String {
     let envelope = &tx.envelope;
-    let to = envelope.to().map_or_else(|| "contract creation".into(), |to| format!("{to:?}"));
-    let (value, gas, price) = (envelope.value(), envelope.gas_limit(), envelope.max_fee_per_gas());
+    let to = envelope
+        .to()
+        .map_or_else(|| "contract creation".into(), |to| format!("{to:?}"));
+    let (value, gas, price) = (
+        envelope.value(),
+        envelope.gas_limit(),
+        envelope.max_fee_per_gas(),
+    );
     format!("{to}: {value} wei + {gas} gas × {price} wei")
 }

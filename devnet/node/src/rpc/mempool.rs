@@ -22,15 +22,19 @@ pub(super) fn call(chain: &mut Chain, method: &str, params: &Params) -> Option<A
         "eth_newFilter" => install(chain, params),
         "eth_getFilterChanges" => changes(chain, params),
         "eth_getFilterLogs" => logs(chain, params),
-        "eth_uninstallFilter" => {
-            params.quantity(0, "id").map(|id| json!(chain.filters().uninstall(&id)))
-        }
+        "eth_uninstallFilter" => params
+            .quantity(0, "id")
+            .map(|id| json!(chain.filters().uninstall(&id))),
         _ => return None,
     })
 }
 
 fn states(chain: &Chain) -> Vec<bool> {
-    chain.pool().iter(|sender| chain.nonce(sender)).map(|(ready, _)| ready).collect()
+    chain
+        .pool()
+        .iter(|sender| chain.nonce(sender))
+        .map(|(ready, _)| ready)
+        .collect()
 }
 
 fn listing(chain: &Chain, show: impl Fn(&std::sync::Arc<SentTx>) -> Value) -> Value {

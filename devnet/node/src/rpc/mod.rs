@@ -5,7 +5,7 @@
 
 mod control;
 mod debug;
-pub mod error;
+mod error;
 mod json;
 mod mempool;
 mod params;
@@ -30,7 +30,13 @@ pub const CLIENT_VERSION: &str = concat!("anvil/v1.7.1/vouch-devnet/", env!("CAR
 
 /// Runs one method.
 pub(crate) fn dispatch(chain: &mut Chain, method: &str, params: &Params) -> Answer {
-    let groups = [read::call, send::call, control::call, mempool::call, debug::call];
+    let groups = [
+        read::call,
+        send::call,
+        control::call,
+        mempool::call,
+        debug::call,
+    ];
     for group in groups {
         if let Some(answer) = group(chain, method, params) {
             return answer;

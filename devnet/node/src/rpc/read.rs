@@ -28,9 +28,11 @@ pub(super) fn call(chain: &mut Chain, method: &str, params: &Params) -> Option<A
         "eth_coinbase" => Ok(json!(chain.coinbase)),
         "web3_clientVersion" => Ok(json!(CLIENT_VERSION)),
         "web3_sha3" => params.bytes(0, "data").map(|data| json!(keccak256(data))),
-        "eth_accounts" | "eth_requestAccounts" => {
-            Ok(chain.accounts.derived().map(|(address, _)| json!(address)).collect())
-        }
+        "eth_accounts" | "eth_requestAccounts" => Ok(chain
+            .accounts
+            .derived()
+            .map(|(address, _)| json!(address))
+            .collect()),
         "eth_blockNumber" => Ok(quantity(chain.head().number())),
         "eth_gasPrice" => Ok(json!(U256::from(chain.gas_price()))),
         "eth_maxPriorityFeePerGas" => Ok(json!(U256::from(chain.suggested_tip()))),
@@ -39,13 +41,15 @@ pub(super) fn call(chain: &mut Chain, method: &str, params: &Params) -> Option<A
         "eth_getBalance" => with_account(chain, params, 1, |chain, address, at| {
             json!(chain.account(address, at).balance)
         }),
-        "eth_getTransactionCount" => with_account(chain, params, 1, |chain, address, at| match at {
-            At::Pending => quantity(chain.pending_nonce(&address)),
-            At::Block(_) => quantity(chain.account(address, at).nonce),
-        }),
-        "eth_getCode" => {
-            with_account(chain, params, 1, |chain, address, at| json!(chain.code(address, at)))
+        "eth_getTransactionCount" => {
+            with_account(chain, params, 1, |chain, address, at| match at {
+                At::Pending => quantity(chain.pending_nonce(&address)),
+                At::Block(_) => quantity(chain.account(address, at).nonce),
+            })
         }
+        "eth_getCode" => with_account(chain, params, 1, |chain, address, at| {
+            json!(chain.code(address, at))
+        }),
         "eth_getStorageAt" => storage(chain, params),
         "eth_getAccount" => with_account(chain, params, 1, account),
         "eth_getAccountInfo" => with_account(chain, params, 1, |chain, address, at| {
@@ -53,6 +57,7 @@ pub(super) fn call(chain: &mut Chain, method: &str, params: &Params) -> Option<A
             let code = chain.code(address, at);
             json!({ "balance": account.balance, "nonce": quantity(account.nonce), "code": code })
         }),
+        "eth_getProof" => proof(chain, params),
         "eth_getBlockByNumber" => block_by_number(chain, params),
         "eth_getBlockByHash" => block_by_hash(chain, params),
         "eth_getBlockTransactionCountByNumber"
@@ -111,23 +116,54 @@ fn account(chain: &mut Chain, address: Address, at: At) -> Value {
     })
 }
 
+fn proof(chain: &mut Chain, params: &Params) -> Answer {
+    let address = params.address(0, "address")?;
+    let slots: Vec<B256> = params
+        .maybe(1, "slots", "an array of 32-byte slots in hex")?
+        .unwrap_or_default();
+    let at = at(chain, params, 2)?;
+    let proof = chain.prove(address, &slots, at);
+    let slots: Vec<Value> = proof
+        .slots
+        .iter()
+        .map(|(key, value, nodes)| json!({ "key": key, "value": value, "proof": nodes }))
+        .collect();
+    Ok(json!({
+        "address": address,
+        "balance": proof.account.balance,
+        "codeHash": proof.account.code_hash,
+        "nonce": quantity(proof.account.nonce),
+        "storageHash": proof.storage_root,
+        "accountProof": proof.nodes,
+        "storageProof": slots,
+    }))
+}
+
 fn block_by_number(chain: &mut Chain, params: &Params) -> Answer {
     let tag = params.tag(0)?;
     let full = params.flag(1, "full")?;
     Ok(match chain.number_of(tag) {
         At::Pending => json::block(&chain.pending_block(), full),
-        At::Block(number) => chain.block(number).map_or(Value::Null, |block| json::block(block, full)),
+        At::Block(number) => chain
+            .block(number)
+            .map_or(Value::Null, |block| json::block(block, full)),
     })
 }
 
 fn block_by_hash(chain: &mut Chain, params: &Params) -> Answer {
     let hash = params.hash(0, "hash")?;
     let full = params.flag(1, "full")?;
-    Ok(chain.block_by_hash(&hash).map_or(Value::Null, |block| json::block(block, full)))
+    Ok(chain
+        .block_by_hash(&hash)
+        .map_or(Value::Null, |block| json::block(block, full)))
 }
 
 /// The block that a method `...ByNumber...` or `...ByHash...` names first.
-fn named_block(chain: &mut Chain, method: &str, params: &Params) -> Result<Option<Block>, RpcError> {
+fn named_block(
+    chain: &mut Chain,
+    method: &str,
+    params: &Params,
+) -> Result<Option<Block>, RpcError> {
     if method.contains("ByHash") || method.contains("ByBlockHash") {
         let hash = params.hash(0, "hash")?;
         return Ok(chain.block_by_hash(&hash).cloned());
@@ -162,7 +198,9 @@ fn block_receipts(chain: &mut Chain, params: &Params) -> Answer {
     };
     let receipts = block.map(|block| {
         let mined = block.txs.iter().enumerate();
-        mined.map(|(index, mined)| json::receipt(&block, index, mined)).collect()
+        mined
+            .map(|(index, mined)| json::receipt(&block, index, mined))
+            .collect()
     });
     Ok(receipts.unwrap_or(Value::Null))
 }
@@ -172,14 +210,23 @@ fn transaction(chain: &mut Chain, params: &Params) -> Answer {
     if let Some((block, index, mined)) = chain.mined(&hash) {
         return Ok(json::mined_tx(block, index, mined));
     }
-    Ok(chain.pool().get(&hash).map_or(Value::Null, |tx| json::waiting_tx(tx)))
+    Ok(chain
+        .pool()
+        .get(&hash)
+        .map_or(Value::Null, |tx| json::waiting_tx(tx)))
 }
 
 fn by_index(chain: &mut Chain, method: &str, params: &Params) -> Answer {
     let index = params.number(1, "index")?;
-    let Some(block) = named_block(chain, method, params)? else { return Ok(Value::Null) };
-    let mined = usize::try_from(index).ok().and_then(|index| Some((index, block.txs.get(index)?)));
-    let Some((index, mined)) = mined else { return Ok(Value::Null) };
+    let Some(block) = named_block(chain, method, params)? else {
+        return Ok(Value::Null);
+    };
+    let mined = usize::try_from(index)
+        .ok()
+        .and_then(|index| Some((index, block.txs.get(index)?)));
+    let Some((index, mined)) = mined else {
+        return Ok(Value::Null);
+    };
     Ok(match method.contains("Raw") {
         true => encoded(mined),
         false => json::mined_tx(&block, index, mined),
@@ -191,7 +238,9 @@ fn by_nonce(chain: &mut Chain, params: &Params) -> Answer {
     let nonce = params.number(1, "nonce")?;
     let is_it = |mined: &MinedTx| mined.tx.sender == sender && mined.tx.envelope.nonce() == nonce;
     for number in (0..=chain.head().number()).rev() {
-        let Some(block) = chain.block(number) else { continue };
+        let Some(block) = chain.block(number) else {
+            continue;
+        };
         if let Some(index) = block.txs.iter().position(is_it) {
             return Ok(json::mined_tx(block, index, &block.txs[index]));
         }
@@ -200,7 +249,10 @@ fn by_nonce(chain: &mut Chain, params: &Params) -> Answer {
 }
 
 fn encoded(mined: &MinedTx) -> Value {
-    json!(format!("0x{}", hex::encode(mined.tx.envelope.encoded_2718())))
+    json!(format!(
+        "0x{}",
+        hex::encode(mined.tx.envelope.encoded_2718())
+    ))
 }
 
 fn raw(chain: &mut Chain, params: &Params) -> Answer {
@@ -220,7 +272,11 @@ fn receipt(chain: &mut Chain, params: &Params) -> Answer {
 
 /// The receipt of a transaction, null while it is in no block.
 pub(super) fn receipt_of(chain: &Chain, hash: &B256) -> Value {
-    chain.mined(hash).map_or(Value::Null, |(block, index, mined)| json::receipt(block, index, mined))
+    chain
+        .mined(hash)
+        .map_or(Value::Null, |(block, index, mined)| {
+            json::receipt(block, index, mined)
+        })
 }
 
 fn logs(chain: &mut Chain, params: &Params) -> Answer {
@@ -260,9 +316,16 @@ fn fee_history(chain: &mut Chain, params: &Params) -> Answer {
         .maybe(2, "rewardPercentiles", "an array of numbers from 0 to 100")?
         .unwrap_or_default();
     let oldest = (newest + 1).saturating_sub(count);
-    let blocks: Vec<&Block> = (oldest..=newest).filter_map(|number| chain.block(number)).collect();
-    let mut fees: Vec<Value> = blocks.iter().map(|block| quantity(block.base_fee())).collect();
-    let after = chain.block(newest + 1).map_or_else(|| chain.next_base_fee(), Block::base_fee);
+    let blocks: Vec<&Block> = (oldest..=newest)
+        .filter_map(|number| chain.block(number))
+        .collect();
+    let mut fees: Vec<Value> = blocks
+        .iter()
+        .map(|block| quantity(block.base_fee()))
+        .collect();
+    let after = chain
+        .block(newest + 1)
+        .map_or_else(|| chain.next_base_fee(), Block::base_fee);
     fees.push(quantity(after));
     let ratios: Vec<f64> = blocks
         .iter()
@@ -270,7 +333,10 @@ fn fee_history(chain: &mut Chain, params: &Params) -> Answer {
         .collect();
     let rewards: Vec<Vec<Value>> = match percentiles.is_empty() {
         true => Vec::new(),
-        false => blocks.iter().map(|block| tips(chain, block, &percentiles)).collect(),
+        false => blocks
+            .iter()
+            .map(|block| tips(chain, block, &percentiles))
+            .collect(),
     };
     Ok(json!({
         "baseFeePerGas": fees,
@@ -288,7 +354,10 @@ fn tips(chain: &Chain, block: &Block, percentiles: &[f64]) -> Vec<Value> {
         .txs
         .iter()
         .map(|mined| {
-            let tip = mined.receipt.effective_gas_price.saturating_sub(block.base_fee().into());
+            let tip = mined
+                .receipt
+                .effective_gas_price
+                .saturating_sub(block.base_fee().into());
             (tip, mined.receipt.gas_used)
         })
         .collect();
@@ -303,7 +372,10 @@ fn tips(chain: &Chain, block: &Block, percentiles: &[f64]) -> Vec<Value> {
                 gas += *used as f64;
                 gas >= threshold
             });
-            json!(U256::from(tip.or(paid.last()).map_or(chain.suggested_tip(), |(tip, _)| *tip)))
+            json!(U256::from(
+                tip.or(paid.last())
+                    .map_or(chain.suggested_tip(), |(tip, _)| *tip)
+            ))
         })
         .collect()
 }

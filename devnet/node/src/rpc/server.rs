@@ -42,7 +42,11 @@ async fn answer_http(State(chain): State<ChainHandle>, request: Request) -> Resp
             Ok(upgrade) => upgrade
                 .max_message_size(MOST_BYTES)
                 .on_upgrade(|socket| super::socket::talk(socket, chain)),
-            Err(_) => (StatusCode::METHOD_NOT_ALLOWED, "this is a JSON-RPC node: send a POST request or open a WebSocket\n").into_response(),
+            Err(_) => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this is a JSON-RPC node: send a POST request or open a WebSocket\n",
+            )
+                .into_response(),
         };
     }
     if request.method() != Method::POST {
@@ -52,9 +56,11 @@ async fn answer_http(State(chain): State<ChainHandle>, request: Request) -> Resp
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     match answer_body(&chain, &body, &Http).await {
-        Some(answer) => {
-            ([(CONTENT_TYPE, "application/json")], Bytes::from(answer.to_string())).into_response()
-        }
+        Some(answer) => (
+            [(CONTENT_TYPE, "application/json")],
+            Bytes::from(answer.to_string()),
+        )
+            .into_response(),
         None => StatusCode::OK.into_response(),
     }
 }
@@ -62,11 +68,7 @@ async fn answer_http(State(chain): State<ChainHandle>, request: Request) -> Resp
 /// What a connection can do beyond the methods of the chain.
 pub(super) trait Connection: Sync {
     /// Answers a method of the connection itself; `None` if it is none.
-    fn own(
-        &self,
-        method: &str,
-        params: &Params,
-    ) -> Option<Result<Value, RpcError>>;
+    fn own(&self, method: &str, params: &Params) -> Option<Result<Value, RpcError>>;
 }
 
 /// HTTP has no subscriptions.
@@ -117,9 +119,14 @@ async fn answer_request(
     if !named {
         return Some(response(Value::Null, Err(RpcError::invalid_request())));
     }
-    let versioned = fields.get("jsonrpc").is_some_and(|version| version == "2.0");
+    let versioned = fields
+        .get("jsonrpc")
+        .is_some_and(|version| version == "2.0");
     let (true, Some(Value::String(method))) = (versioned, fields.remove("method")) else {
-        return Some(response(id.unwrap_or_default(), Err(RpcError::invalid_request())));
+        return Some(response(
+            id.unwrap_or_default(),
+            Err(RpcError::invalid_request()),
+        ));
     };
     let answer = match Params::new(fields.remove("params")) {
         Ok(params) => answer_method(chain, method, params, connection).await,
@@ -142,7 +149,10 @@ async fn answer_method(
         return send_and_wait(chain, sends, params).await;
     }
     let run = move |chain: &mut crate::chain::Chain| dispatch(chain, &method, &params);
-    chain.run(run).await.map_err(|error| RpcError::internal(error.to_string()))?
+    chain
+        .run(run)
+        .await
+        .map_err(|error| RpcError::internal(error.to_string()))?
 }
 
 /// Sends a transaction and waits until it is in a block.
@@ -153,11 +163,16 @@ async fn send_and_wait(
 ) -> Result<Value, RpcError> {
     let failed = |error: crate::node::ChainFailed| RpcError::internal(error.to_string());
     let mut news = chain.subscribe();
-    let hash = chain.run(move |chain| dispatch(chain, method, &params)).await.map_err(failed)??;
+    let hash = chain
+        .run(move |chain| dispatch(chain, method, &params))
+        .await
+        .map_err(failed)??;
     let wait = async {
         loop {
             let wanted = hash.clone();
-            let receipt = chain.run(move |chain| send::awaited_receipt(chain, &wanted)).await;
+            let receipt = chain
+                .run(move |chain| send::awaited_receipt(chain, &wanted))
+                .await;
             match receipt.map_err(failed)? {
                 Some(receipt) => return Ok(receipt),
                 None => loop {
@@ -173,16 +188,18 @@ async fn send_and_wait(
             }
         }
     };
-    tokio::time::timeout(RECEIPT_WAIT, wait).await.unwrap_or_else(|_| {
-        Err(RpcError {
-            code: 4,
-            message: format!(
-                "transaction {hash} was accepted but is in no block after {} seconds",
-                RECEIPT_WAIT.as_secs()
-            ),
-            data: Some(hash),
+    tokio::time::timeout(RECEIPT_WAIT, wait)
+        .await
+        .unwrap_or_else(|_| {
+            Err(RpcError {
+                code: 4,
+                message: format!(
+                    "transaction {hash} was accepted but is in no block after {} seconds",
+                    RECEIPT_WAIT.as_secs()
+                ),
+                data: Some(hash),
+            })
         })
-    })
 }
 
 fn response(id: Value, answer: Result<Value, RpcError>) -> Value {

@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use alloy::{
-    primitives::U256,
-    rpc::types::Filter,
-};
+use alloy::{primitives::U256, rpc::types::Filter};
 use axum::extract::ws::{Message, WebSocket};
 use futures::{SinkExt, StreamExt};
 use parking_lot::Mutex;
@@ -44,7 +41,9 @@ impl Connection for Subscriptions {
         match method {
             "eth_subscribe" => Some(self.subscribe(params)),
             "eth_unsubscribe" => Some(
-                params.quantity(0, "subscription").map(|id| json!(self.topics.lock().1.remove(&id).is_some())),
+                params
+                    .quantity(0, "subscription")
+                    .map(|id| json!(self.topics.lock().1.remove(&id).is_some())),
             ),
             _ => None,
         }
@@ -57,7 +56,9 @@ impl Subscriptions {
             "newHeads" => Topic::Heads,
             "newPendingTransactions" => {
                 let full = params.maybe::<Value>(1, "full", "true or false")?;
-                Topic::Pending { full: full == Some(Value::Bool(true)) }
+                Topic::Pending {
+                    full: full == Some(Value::Bool(true)),
+                }
             }
             "logs" => {
                 let filter = match params.get(1) {
@@ -85,8 +86,13 @@ impl Subscriptions {
     }
 
     fn all(&self) -> Vec<(U256, Topic)> {
-        let mut all: Vec<_> =
-            self.topics.lock().1.iter().map(|(id, topic)| (*id, topic.clone())).collect();
+        let mut all: Vec<_> = self
+            .topics
+            .lock()
+            .1
+            .iter()
+            .map(|(id, topic)| (*id, topic.clone()))
+            .collect();
         all.sort_by_key(|(id, _)| *id);
         all
     }
@@ -163,7 +169,11 @@ async fn notifications(
 }
 
 fn matching(filter: &Filter, block: &BlockEvent) -> impl Iterator<Item = Value> {
-    block.logs.iter().filter(|log| wants(filter, log)).map(|log| json!(log))
+    block
+        .logs
+        .iter()
+        .filter(|log| wants(filter, log))
+        .map(|log| json!(log))
 }
 
 fn notification(id: U256, result: Value) -> Value {

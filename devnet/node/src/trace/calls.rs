@@ -46,7 +46,9 @@ impl CallTracer {
     }
 
     fn close(&mut self, result: &InterpreterResult) {
-        let Some(mut frame) = self.open.pop() else { return };
+        let Some(mut frame) = self.open.pop() else {
+            return;
+        };
         frame.gas_used = U256::from(result.gas.total_gas_spent());
         if !result.output.is_empty() {
             frame.output = Some(result.output.clone());
@@ -54,8 +56,9 @@ impl CallTracer {
         if !result.result.is_ok() {
             frame.error = Some(failure(result.result));
             if result.result == InstructionResult::Revert {
-                frame.revert_reason =
-                    Revert::abi_decode(&result.output).ok().map(|revert| revert.reason);
+                frame.revert_reason = Revert::abi_decode(&result.output)
+                    .ok()
+                    .map(|revert| revert.reason);
             }
         }
         match self.open.last_mut() {
@@ -70,9 +73,11 @@ impl<C: ContextTr> Inspector<C, EthInterpreter> for CallTracer {
         let (kind, from, to) = match inputs.scheme {
             CallScheme::Call => ("CALL", inputs.caller, inputs.target_address),
             CallScheme::CallCode => ("CALLCODE", inputs.target_address, inputs.bytecode_address),
-            CallScheme::DelegateCall => {
-                ("DELEGATECALL", inputs.target_address, inputs.bytecode_address)
-            }
+            CallScheme::DelegateCall => (
+                "DELEGATECALL",
+                inputs.target_address,
+                inputs.bytecode_address,
+            ),
             CallScheme::StaticCall => ("STATICCALL", inputs.caller, inputs.target_address),
         };
         self.open.push(CallFrame {
@@ -117,7 +122,9 @@ impl<C: ContextTr> Inspector<C, EthInterpreter> for CallTracer {
     fn log(&mut self, _: &mut C, log: Log) {
         let index = self.logs;
         self.logs += 1;
-        let Some(frame) = self.open.last_mut() else { return };
+        let Some(frame) = self.open.last_mut() else {
+            return;
+        };
         frame.logs.push(CallLogFrame {
             address: Some(log.address),
             topics: Some(log.data.topics().to_vec()),
@@ -163,9 +170,7 @@ fn failure(result: InstructionResult) -> String {
         InstructionResult::CreateCollision => "contract address collision",
         InstructionResult::CreateContractSizeLimit => "max code size exceeded",
         InstructionResult::CreateInitCodeSizeLimit => "max initcode size exceeded",
-        InstructionResult::CreateContractStartingWithEF => {
-            "invalid code: must not begin with 0xef"
-        }
+        InstructionResult::CreateContractStartingWithEF => "invalid code: must not begin with 0xef",
         other => return format!("{other:?}"),
     }
     .into()
@@ -175,7 +180,8 @@ fn failure(result: InstructionResult) -> String {
 pub(crate) fn selectors(root: &CallFrame) -> Value {
     fn count(frame: &CallFrame, counts: &mut BTreeMap<String, u64>) {
         let is_call = !frame.typ.starts_with("CREATE");
-        if let (true, Some((selector, arguments))) = (is_call, frame.input.split_first_chunk::<4>()) {
+        if let (true, Some((selector, arguments))) = (is_call, frame.input.split_first_chunk::<4>())
+        {
             let key = format!("0x{}-{}", hex::encode(selector), arguments.len());
             *counts.entry(key).or_default() += 1;
         }

@@ -8,5 +8,5 @@ mod steps;
 pub(crate) use calls::{CallTracer, selectors};
 pub(crate) use hostios::hostio_steps;
 pub(crate) use prestate::prestate;
-pub(crate) use steps::StepTracer;
 pub use steps::StepOptions;
+pub(crate) use steps::StepTracer;

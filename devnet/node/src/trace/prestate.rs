@@ -14,7 +14,10 @@ pub(crate) fn prestate(before: &Db<'_>, state: &EvmState, diff: bool) -> Value {
     let mut pre = Map::new();
     let mut post = Map::new();
     for (address, account) in state {
-        let old = before.basic_ref(*address).unwrap_or_default().unwrap_or_default();
+        let old = before
+            .basic_ref(*address)
+            .unwrap_or_default()
+            .unwrap_or_default();
         let key = format!("{address:?}");
         if !diff {
             pre.insert(key, full(before, *address, &old, account));

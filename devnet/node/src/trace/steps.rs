@@ -46,7 +46,13 @@ pub(crate) struct StepTracer {
 
 impl StepTracer {
     pub(crate) fn new(options: StepOptions) -> Self {
-        Self { options, depth: 0, steps: Vec::new(), current: None, storage: HashMap::new() }
+        Self {
+            options,
+            depth: 0,
+            steps: Vec::new(),
+            current: None,
+            storage: HashMap::new(),
+        }
     }
 
     /// The whole trace.
@@ -72,8 +78,10 @@ impl<C: ContextTr> Inspector<C, EthInterpreter> for StepTracer {
             return;
         }
         let opcode = interpreter.bytecode.opcode();
-        let name = OpCode::new(opcode)
-            .map_or_else(|| format!("opcode {opcode:#x} not defined"), |op| op.as_str().to_owned());
+        let name = OpCode::new(opcode).map_or_else(
+            || format!("opcode {opcode:#x} not defined"),
+            |op| op.as_str().to_owned(),
+        );
         let stack = interpreter.stack.data();
         let mut step = json!({
             "pc": interpreter.bytecode.pc(),
@@ -91,12 +99,19 @@ impl<C: ContextTr> Inspector<C, EthInterpreter> for StepTracer {
         }
         if self.options.memory {
             let memory = interpreter.memory.slice(0..interpreter.memory.size());
-            let words = memory.chunks(32).map(|word| format!("0x{}", hex::encode(word)));
+            let words = memory
+                .chunks(32)
+                .map(|word| format!("0x{}", hex::encode(word)));
             step["memory"] = words.collect();
         }
-        let slot = matches!(opcode, SLOAD | SSTORE).then(|| stack.last().copied()).flatten();
+        let slot = matches!(opcode, SLOAD | SSTORE)
+            .then(|| stack.last().copied())
+            .flatten();
         if let (SSTORE, [.., value, key]) = (opcode, stack.as_slice()) {
-            let slots = self.storage.entry(interpreter.input.target_address()).or_default();
+            let slots = self
+                .storage
+                .entry(interpreter.input.target_address())
+                .or_default();
             slots.insert(B256::from(*key), B256::from(*value));
         }
         self.current = Some((self.steps.len(), interpreter.gas.remaining(), slot));
@@ -104,11 +119,20 @@ impl<C: ContextTr> Inspector<C, EthInterpreter> for StepTracer {
     }
 
     fn step_end(&mut self, interpreter: &mut Interpreter<EthInterpreter>, _: &mut C) {
-        let Some((index, before, slot)) = self.current.take() else { return };
-        let Some(step) = self.steps.get_mut(index) else { return };
+        let Some((index, before, slot)) = self.current.take() else {
+            return;
+        };
+        let Some(step) = self.steps.get_mut(index) else {
+            return;
+        };
         step["gasCost"] = json!(before.saturating_sub(interpreter.gas.remaining()));
-        let Some(key) = slot.filter(|_| self.options.storage) else { return };
-        let slots = self.storage.entry(interpreter.input.target_address()).or_default();
+        let Some(key) = slot.filter(|_| self.options.storage) else {
+            return;
+        };
+        let slots = self
+            .storage
+            .entry(interpreter.input.target_address())
+            .or_default();
         if step["op"] == "SLOAD"
             && let Some(value) = interpreter.stack.data().last()
         {

@@ -1,0 +1,11 @@
+//! The node as its clients see it: over HTTP and WebSocket.
+
+mod bad_input;
+mod blocks;
+mod calls;
+mod control;
+mod harness;
+mod logs;
+mod sockets;
+mod traces;
+mod transactions;
