@@ -20,6 +20,8 @@ extern crate alloc;
 
 pub mod call;
 pub mod codec;
+#[cfg(feature = "json")]
+pub mod export;
 pub mod id;
 pub mod wire;
 

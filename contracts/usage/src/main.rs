@@ -1,0 +1,5 @@
+//! Prints the interface for `cargo stylus`: `constructor` its constructor, anything else all of it.
+
+fn main() {
+    print!("{}", vouch_abi::export::answer(&vouch_abi::IUsage::abi::contract(), "IUsage"));
+}
