@@ -83,18 +83,19 @@ impl Chain {
                 }
                 _ => return output(first.result).map(|_| most),
             }
-            let used = first.result.tx_gas_used();
-            // Invariant: `low` is not enough, `high` is.
-            let mut low = used.saturating_sub(1);
-            let mut high = most;
-            // What was used, what was refunded, a stipend, and the part withheld from sub-calls
-            // usually suffice; trying that first saves most of the search.
             let gas = first.result.gas();
-            let likely = (gas.total_gas_spent() + 2_300) * 64 / 63;
-            if likely < high {
-                match succeeds(attempt(likely))? {
-                    true => high = likely,
-                    false => low = low.max(likely),
+            // Invariant: `low` is not enough, `high` is. What was spent before refunds is the
+            // least that can be; it is enough unless the program keeps some gas back.
+            let mut low = gas.total_gas_spent().saturating_sub(1);
+            let mut high = most;
+            // Next, with a stipend and the part withheld from sub-calls.
+            let withheld = (gas.total_gas_spent() + 2_300) * 64 / 63;
+            for likely in [gas.total_gas_spent(), withheld] {
+                if low < likely && likely < high {
+                    match succeeds(attempt(likely))? {
+                        true => high = likely,
+                        false => low = likely,
+                    }
                 }
             }
             while low + 1 < high {

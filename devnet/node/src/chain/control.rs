@@ -1,8 +1,11 @@
 //! What tests may do to a chain that users of a real one cannot.
 
-use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::{
+    primitives::{Address, B256, Bytes, U256, keccak256},
+    rpc::types::TransactionRequest,
+};
 
-use super::{Chain, Error, history::Version, pool::Pool, time::Clock};
+use super::{Chain, Error, history::Version, pool::Pool, time::Clock, tx::SentTx};
 use crate::config::{BaseFee, Mining};
 
 /// Everything [`Chain::revert`] brings back.
@@ -15,6 +18,15 @@ pub(super) struct Snapshot {
     clock: Clock,
     next_base_fee: Option<u64>,
     next_prevrandao: Option<B256>,
+}
+
+/// A transaction for a new block of [`Chain::reorganise`].
+#[derive(Clone, Debug)]
+pub enum Replacement {
+    /// To be completed and signed.
+    Request(Box<TransactionRequest>),
+    /// Signed and encoded.
+    Signed(Bytes),
 }
 
 /// Most blocks one request may make.
@@ -77,6 +89,35 @@ impl Chain {
         let version = self.history.version();
         self.snapshots
             .retain(|_, snapshot| snapshot.version <= version);
+        Ok(())
+    }
+
+    /// Replaces the newest `depth` blocks by as many new ones, with `txs` in them: each with the
+    /// index of its block, counted from the first new one. What was in the old blocks is dropped.
+    ///
+    /// # Errors
+    /// The chain has no more than `depth` blocks, an index is not below `depth`, or a transaction
+    /// can never run; the old blocks are gone then all the same.
+    pub fn reorganise(&mut self, depth: u64, txs: Vec<(Replacement, u64)>) -> Result<(), Error> {
+        if let Some((_, index)) = txs.iter().find(|(_, index)| *index >= depth) {
+            return Err(Error::Refused(format!(
+                "cannot put a transaction into new block {index}: there are {depth}"
+            )));
+        }
+        self.roll_back(depth)?;
+        for number in 0..depth {
+            for (tx, _) in txs.iter().filter(|(_, index)| *index == number) {
+                let tx = match tx {
+                    Replacement::Request(request) => self.make((**request).clone(), false)?,
+                    Replacement::Signed(bytes) => SentTx::decode(bytes)?,
+                };
+                self.take_in(tx)?;
+            }
+            // A new block must differ from the old one even if nothing else does.
+            let seed = [self.head().hash.as_slice(), self.instance.as_slice(), &[1]].concat();
+            self.next_prevrandao = Some(keccak256(seed));
+            self.mine();
+        }
         Ok(())
     }
 

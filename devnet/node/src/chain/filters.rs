@@ -36,6 +36,8 @@ struct Installed {
     next_block: u64,
     /// Transactions not yet reported.
     pending: Vec<B256>,
+    /// Logs from before the filter was installed, for the first poll.
+    earlier: Vec<Log>,
     polled: Instant,
 }
 
@@ -56,7 +58,7 @@ pub struct Filters {
 }
 
 impl Filters {
-    fn install(&mut self, watch: Watch, next_block: u64) -> U256 {
+    fn install(&mut self, watch: Watch, next_block: u64, earlier: Vec<Log>) -> U256 {
         self.installed
             .retain(|_, filter| filter.polled.elapsed() < IDLE);
         if self.installed.len() >= CAPACITY
@@ -74,6 +76,7 @@ impl Filters {
             watch,
             next_block,
             pending: Vec::new(),
+            earlier,
             polled: Instant::now(),
         };
         self.installed.insert(id, filter);
@@ -96,10 +99,18 @@ impl Filters {
 }
 
 impl Chain {
-    /// Installs a filter and returns its id.
-    pub fn install_filter(&mut self, watch: Watch) -> U256 {
+    /// Installs a filter and returns its id. A log filter that says where to begin reports the
+    /// logs there are already when it is first polled.
+    ///
+    /// # Errors
+    /// A log filter begins after the newest block.
+    pub fn install_filter(&mut self, watch: Watch) -> Result<U256, Error> {
+        let earlier = match &watch {
+            Watch::Logs(filter) if names_beginning(filter) => self.logs(filter)?,
+            Watch::Logs(_) | Watch::Blocks | Watch::Pending => Vec::new(),
+        };
         let next = self.head().number() + 1;
-        self.filters.install(watch, next)
+        Ok(self.filters.install(watch, next, earlier))
     }
 
     /// What happened since the filter was last polled.
@@ -119,16 +130,17 @@ impl Chain {
         filter.next_block = head + 1;
         let watch = filter.watch.clone();
         let pending = std::mem::take(&mut filter.pending);
+        let earlier = std::mem::take(&mut filter.earlier);
         let new_blocks = (first..=head).filter_map(|number| self.block(number));
         Ok(match watch {
             Watch::Pending => Changes::Hashes(pending),
             Watch::Blocks => Changes::Hashes(new_blocks.map(|block| block.hash).collect()),
-            Watch::Logs(filter) => Changes::Logs(
-                new_blocks
+            Watch::Logs(filter) => {
+                let new = new_blocks
                     .flat_map(|block| block.logs())
-                    .filter(|log| wants(&filter, log) && in_range(&filter, log))
-                    .collect(),
-            ),
+                    .filter(|log| wants(&filter, log) && in_range(&filter, log));
+                Changes::Logs(earlier.into_iter().chain(new).collect())
+            }
         })
     }
 
@@ -205,6 +217,16 @@ impl Chain {
             .flatten()
             .any(|tag| tag.is_pending())
     }
+}
+
+fn names_beginning(filter: &Filter) -> bool {
+    matches!(
+        filter.block_option,
+        FilterBlockOption::Range {
+            from_block: Some(_),
+            ..
+        }
+    )
 }
 
 /// Whether address and topics match.

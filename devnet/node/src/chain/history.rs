@@ -54,6 +54,15 @@ enum Written {
     Slot(Address, U256),
 }
 
+/// What the state root must take into account again.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Whether anything changed.
+    pub(super) any: bool,
+    /// Accounts whose storage changed.
+    pub(super) storage: HashSet<Address>,
+}
+
 /// All values ever written, with the version that wrote them.
 #[derive(Debug, Default)]
 pub struct History {
@@ -62,8 +71,8 @@ pub struct History {
     storage: HashMap<Address, HashMap<U256, Vec<(Version, U256)>>>,
     codes: HashMap<B256, Bytecode>,
     writes: Vec<(Version, Written)>,
-    /// Accounts whose storage changed since [`Self::take_changed_storage`] was last called.
-    changed_storage: HashSet<Address>,
+    /// What changed since [`Self::take_changes`] was last called.
+    changes: Changes,
 }
 
 impl History {
@@ -118,6 +127,7 @@ impl History {
         }
         let writes = self.accounts.entry(address).or_default();
         write(writes, self.version, account);
+        self.changes.any = true;
         self.writes.push((self.version, Written::Account(address)));
     }
 
@@ -133,9 +143,10 @@ impl History {
             .entry(key)
             .or_default();
         write(writes, self.version, value);
+        self.changes.any = true;
         self.writes
             .push((self.version, Written::Slot(address, key)));
-        self.changed_storage.insert(address);
+        self.changes.storage.insert(address);
     }
 
     /// Remembers code and returns its hash.
@@ -207,6 +218,7 @@ impl History {
                 break;
             }
             self.writes.pop();
+            self.changes.any = true;
             match written {
                 Written::Account(address) => {
                     if let Some(writes) = self.accounts.get_mut(&address) {
@@ -221,7 +233,7 @@ impl History {
                     {
                         writes.retain(|(at, _)| *at <= version);
                     }
-                    self.changed_storage.insert(address);
+                    self.changes.storage.insert(address);
                 }
             }
         }
@@ -249,9 +261,9 @@ impl History {
             .collect()
     }
 
-    /// Accounts whose storage changed since the last call.
-    pub fn take_changed_storage(&mut self) -> HashSet<Address> {
-        std::mem::take(&mut self.changed_storage)
+    /// What changed since the last call.
+    pub(super) fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
     }
 }
 

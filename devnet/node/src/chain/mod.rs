@@ -29,6 +29,7 @@ use revm::context::BlockEnv;
 use tokio::sync::{broadcast, watch};
 
 pub use call::CallOverrides;
+pub use control::Replacement;
 pub use dump::{DumpedAccount, DumpedState};
 pub use error::{Error, revert_message};
 pub use events::{BlockEvent, Event};
@@ -49,7 +50,7 @@ use control::Snapshot;
 use filters::Filters;
 use history::{Account, History, Version, View};
 use pool::Pool;
-use root::StorageRoots;
+use root::Roots;
 use time::Clock;
 
 /// Which state a question is about.
@@ -87,7 +88,7 @@ pub struct Chain {
     next_prevrandao: Option<B256>,
     clock: Clock,
     history: History,
-    roots: StorageRoots,
+    roots: Roots,
     genesis: Version,
     blocks: Vec<Block>,
     hashes: Vec<B256>,
@@ -124,7 +125,7 @@ impl Chain {
             next_prevrandao: None,
             clock: Clock::starting_at(timestamp),
             history: History::default(),
-            roots: StorageRoots::default(),
+            roots: Roots::default(),
             genesis: Version::default(),
             blocks: Vec::new(),
             hashes: Vec::new(),

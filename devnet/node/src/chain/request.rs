@@ -122,16 +122,12 @@ impl Chain {
             .ok_or(Error::NoSigner(from))
     }
 
-    /// Completes a request and takes it in as a transaction, signed with the node's key or, for
-    /// an impersonated account, without signature. With `unsigned` any account will do.
+    /// Completes a request and makes it a transaction, signed with the node's key or, for an
+    /// impersonated account, without signature. With `unsigned` any account will do.
     ///
     /// # Errors
-    /// The node may not send for the account, or the transaction can never run.
-    pub fn send(
-        &mut self,
-        request: TransactionRequest,
-        unsigned: bool,
-    ) -> Result<alloy::primitives::B256, Error> {
+    /// The node may not send for the account, or the request cannot become a transaction.
+    pub fn make(&mut self, request: TransactionRequest, unsigned: bool) -> Result<SentTx, Error> {
         let from = self.sender_of(&request);
         let impersonating = unsigned || self.may_impersonate(&from);
         if !impersonating && !self.accounts.holds(&from) {
@@ -144,17 +140,13 @@ impl Chain {
                 .unwrap_or(FALLBACK_GAS.min(self.gas_limit)),
         };
         let tx = self.complete(request, gas)?;
-        let tx = match self.accounts.holds(&from) {
+        match self.accounts.holds(&from) {
             true => {
-                let envelope = self
-                    .accounts
-                    .sign_transaction(&from, tx)
-                    .ok_or(Error::NoSigner(from))?;
-                SentTx::signed(envelope, from)?
+                let signed = self.accounts.sign_transaction(&from, tx);
+                SentTx::signed(signed.ok_or(Error::NoSigner(from))?, from)
             }
-            false => SentTx::impersonated(envelope(tx, no_signature()), from),
-        };
-        self.submit(tx)
+            false => Ok(SentTx::impersonated(envelope(tx, no_signature()), from)),
+        }
     }
 }
 

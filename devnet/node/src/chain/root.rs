@@ -12,22 +12,29 @@ use alloy::{
 
 use super::history::{History, Version};
 
-/// Roots of the storage of each account at the newest version, kept between blocks.
+/// Roots computed for the last block: most of the state does not change from block to block.
 #[derive(Debug, Default)]
-pub(crate) struct StorageRoots(HashMap<Address, B256>);
+pub(crate) struct Roots {
+    storage: HashMap<Address, B256>,
+    state: Option<B256>,
+}
 
-impl StorageRoots {
+impl Roots {
     /// The root of the newest state.
     pub(crate) fn state_root(&mut self, history: &mut History) -> B256 {
-        for address in history.take_changed_storage() {
-            self.0.remove(&address);
+        let changes = history.take_changes();
+        if let (false, Some(root)) = (changes.any, self.state) {
+            return root;
+        }
+        for address in changes.storage {
+            self.storage.remove(&address);
         }
         let version = history.version();
         let accounts: Vec<_> = history
             .accounts_at(version)
             .map(|(address, account)| {
                 let root = self
-                    .0
+                    .storage
                     .entry(address)
                     .or_insert_with(|| storage_root_at(history, &address, version));
                 let account = TrieAccount {
@@ -39,7 +46,9 @@ impl StorageRoots {
                 (address, account)
             })
             .collect();
-        state_root_unhashed(accounts)
+        let root = state_root_unhashed(accounts);
+        self.state = Some(root);
+        root
     }
 }
 

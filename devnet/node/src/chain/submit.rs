@@ -35,16 +35,25 @@ impl Chain {
     /// # Errors
     /// The transaction can never run, or not instead of one that waits.
     pub fn submit(&mut self, tx: SentTx) -> Result<B256, Error> {
+        let runnable = tx.envelope.nonce() <= self.pending_nonce(&tx.sender);
+        let hash = self.take_in(tx)?;
+        if self.mining() == Mining::Auto && runnable {
+            self.mine();
+        }
+        Ok(hash)
+    }
+
+    /// Takes a transaction in and makes no block.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub(super) fn take_in(&mut self, tx: SentTx) -> Result<B256, Error> {
         self.check(&tx)?;
         let hash = tx.hash;
-        let runnable = tx.envelope.nonce() <= self.pending_nonce(&tx.sender);
         self.pool.insert(Arc::new(tx))?;
         self.filters.note_pending(hash);
         // Nobody listening is no fault.
         let _ = self.events.send(Event::Pending(hash));
-        if self.mining() == Mining::Auto && runnable {
-            self.mine();
-        }
         Ok(hash)
     }
 

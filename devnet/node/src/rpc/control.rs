@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use alloy::{
     primitives::{U256, keccak256},
-    rpc::types::anvil::{Forking, MineOptions},
+    rpc::types::anvil::{Forking, MineOptions, TransactionData},
 };
 use serde_json::{Value, json};
 
 use super::{Answer, CLIENT_VERSION, RpcError, json, json::quantity, params::Params};
 use crate::{
-    chain::{Chain, Error, now},
+    chain::{Chain, Error, Replacement, now},
     config::Mining,
 };
 
@@ -135,6 +135,7 @@ pub(super) fn call(chain: &mut Chain, method: &str, params: &Params) -> Option<A
         "rollback" => set(params, |p| {
             Ok(chain.roll_back(p.maybe_number(0, "depth")?.unwrap_or(1))?)
         }),
+        "reorg" => reorg(chain, params),
         "dropTransaction" => params
             .hash(0, "hash")
             .map(|hash| json!(chain.drop_transaction(hash))),
@@ -209,6 +210,20 @@ fn reset(chain: &mut Chain, params: &Params) -> Answer {
         return Err(Error::Refused(message.into()).into());
     }
     chain.reset(Some(now()));
+    Ok(Value::Null)
+}
+
+fn reorg(chain: &mut Chain, params: &Params) -> Answer {
+    let expected = "an array of pairs of a transaction, or its bytes, and a block index";
+    let depth = params.number(0, "depth")?;
+    let pairs: Vec<(TransactionData, u64)> = params
+        .maybe(1, "txBlockPairs", expected)?
+        .unwrap_or_default();
+    let pairs = pairs.into_iter().map(|(tx, index)| match tx {
+        TransactionData::JSON(request) => (Replacement::Request(Box::new(request)), index),
+        TransactionData::Raw(bytes) => (Replacement::Signed(bytes), index),
+    });
+    chain.reorganise(depth, pairs.collect())?;
     Ok(Value::Null)
 }
 

@@ -1,6 +1,5 @@
 //! The waiting transactions, and filters.
 
-use alloy::rpc::types::Filter;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, json, json::quantity, params::Params};
@@ -17,9 +16,11 @@ pub(super) fn call(chain: &mut Chain, method: &str, params: &Params) -> Option<A
         }
         "txpool_content" => Ok(listing(chain, |tx| json::waiting_tx(tx))),
         "txpool_inspect" => Ok(listing(chain, |tx| json!(json::summary(tx)))),
-        "eth_newBlockFilter" => Ok(json!(chain.install_filter(Watch::Blocks))),
-        "eth_newPendingTransactionFilter" => Ok(json!(chain.install_filter(Watch::Pending))),
-        "eth_newFilter" => install(chain, params),
+        "eth_newBlockFilter" => install(chain, Watch::Blocks),
+        "eth_newPendingTransactionFilter" => install(chain, Watch::Pending),
+        "eth_newFilter" => params
+            .filter(0)
+            .and_then(|filter| install(chain, Watch::Logs(Box::new(filter)))),
         "eth_getFilterChanges" => changes(chain, params),
         "eth_getFilterLogs" => logs(chain, params),
         "eth_uninstallFilter" => params
@@ -50,9 +51,8 @@ fn listing(chain: &Chain, show: impl Fn(&std::sync::Arc<SentTx>) -> Value) -> Va
     json!({ "pending": pending, "queued": queued })
 }
 
-fn install(chain: &mut Chain, params: &Params) -> Answer {
-    let filter: Filter = params.filter(0)?;
-    Ok(json!(chain.install_filter(Watch::Logs(Box::new(filter)))))
+fn install(chain: &mut Chain, watch: Watch) -> Answer {
+    Ok(json!(chain.install_filter(watch)?))
 }
 
 fn changes(chain: &mut Chain, params: &Params) -> Answer {

@@ -29,7 +29,8 @@ pub(super) fn call(chain: &mut Chain, method: &str, params: &Params) -> Option<A
 
 fn send(chain: &mut Chain, params: &Params, unsigned: bool) -> Answer {
     let request = params.request(0)?;
-    Ok(json!(chain.send(request, unsigned)?))
+    let tx = chain.make(request, unsigned)?;
+    Ok(json!(chain.submit(tx)?))
 }
 
 fn send_raw(chain: &mut Chain, params: &Params) -> Answer {

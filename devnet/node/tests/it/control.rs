@@ -227,6 +227,31 @@ async fn rolling_back_undoes_blocks_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_reorganisation_replaces_blocks() {
+    let client = Client::new().await;
+    client
+        .send(json!({ "from": ALICE, "to": NOBODY, "value": "0x1" }))
+        .await;
+    let old = client
+        .send(json!({ "from": ALICE, "to": NOBODY, "value": "0x2" }))
+        .await;
+    let tx = json!({ "from": ALICE, "to": NOBODY, "value": "0x5" });
+    client.ok("anvil_reorg", json!([1, [[tx, 0]]])).await;
+    assert_eq!(client.height().await, 2);
+    assert_eq!(client.balance(NOBODY).await, 6);
+    let hash = json!([old["transactionHash"]]);
+    assert!(client.ok("eth_getTransactionReceipt", hash).await.is_null());
+    let gone = json!([old["blockHash"], false]);
+    assert!(client.ok("eth_getBlockByHash", gone).await.is_null());
+    assert_eq!(client.fails("anvil_reorg", json!([9, []])).await.0, -32602);
+    assert_eq!(
+        client.fails("anvil_reorg", json!([1, [[tx, 1]]])).await.0,
+        -32602
+    );
+    assert_eq!(client.height().await, 2);
+}
+
+#[tokio::test]
 async fn a_dumped_state_loads_into_another_node() {
     let client = Client::new().await;
     let contract = client.deploy(ANSWERER).await;

@@ -91,6 +91,29 @@ async fn a_log_filter_reports_each_log_once() {
 }
 
 #[tokio::test]
+async fn a_log_filter_with_a_beginning_reports_what_there_was() {
+    let (client, contract) = answering().await;
+    client.send(json!({ "from": ALICE, "to": contract })).await;
+    let filter = client
+        .ok("eth_newFilter", json!([{ "fromBlock": "0x0" }]))
+        .await;
+    assert_eq!(
+        length(&client.ok("eth_getFilterChanges", json!([filter])).await),
+        1
+    );
+    assert_eq!(
+        client.ok("eth_getFilterChanges", json!([filter])).await,
+        json!([])
+    );
+    assert_eq!(
+        length(&client.ok("eth_getFilterLogs", json!([filter])).await),
+        1
+    );
+    let future = json!([{ "fromBlock": "0x99" }]);
+    assert_eq!(client.fails("eth_newFilter", future).await.0, -32602);
+}
+
+#[tokio::test]
 async fn block_and_transaction_filters_report_hashes() {
     let (client, _) = answering().await;
     let blocks = client.ok("eth_newBlockFilter", json!([])).await;

@@ -7,5 +7,6 @@ mod control;
 mod harness;
 mod logs;
 mod sockets;
+mod stylus;
 mod traces;
 mod transactions;
