@@ -2,7 +2,7 @@
 
 use revm::primitives::{Address, B256, HashMap};
 
-use crate::{env::Env, execute::Vm, trace::Recorder};
+use crate::{engine::Vm, env::Env, trace::Recorder};
 
 /// The programs run most recently in a block, newest last.
 ///
@@ -60,6 +60,12 @@ impl Chain {
             ever_pages: 0,
             recorder: record.then(Recorder::default),
         }
+    }
+
+    /// Counts `pages` more pages of guest memory as open.
+    pub(crate) fn take_pages(&mut self, pages: u16) {
+        self.open_pages = self.open_pages.saturating_add(pages);
+        self.ever_pages = self.ever_pages.max(self.open_pages);
     }
 
     /// Opens a frame acting as `address`.

@@ -117,14 +117,18 @@ impl<'a> Code<'a> {
         if prefix == CLASSIC_PREFIX {
             return Ok(Self::Classic { compressed: rest });
         }
-        let (length, addresses) =
-            rest.split_first_chunk::<4>().ok_or(CodeError::RootLength(code.len()))?;
+        let (length, addresses) = rest
+            .split_first_chunk::<4>()
+            .ok_or(CodeError::RootLength(code.len()))?;
         if addresses.len() % 20 != 0 {
             return Err(CodeError::RootLength(code.len()));
         }
         Ok(Self::Root {
             length: u32::from_be_bytes(*length),
-            fragments: addresses.chunks_exact(20).map(Address::from_slice).collect(),
+            fragments: addresses
+                .chunks_exact(20)
+                .map(Address::from_slice)
+                .collect(),
         })
     }
 }
@@ -134,7 +138,11 @@ impl<'a> Code<'a> {
 /// # Errors
 /// The stream is damaged, followed by other bytes, or longer than `limit` when decompressed.
 pub fn decompress(compressed: &[u8], limit: usize) -> Result<Vec<u8>, CodeError> {
-    let mut out = Bounded { bytes: Vec::new(), limit, full: false };
+    let mut out = Bounded {
+        bytes: Vec::new(),
+        limit,
+        full: false,
+    };
     let mut input = compressed;
     let result = brotli::BrotliDecompress(&mut input, &mut out);
     if out.full {
@@ -148,7 +156,10 @@ pub fn decompress(compressed: &[u8], limit: usize) -> Result<Vec<u8>, CodeError>
 pub fn compress(wasm: &[u8]) -> Vec<u8> {
     let mut out = CLASSIC_PREFIX.to_vec();
     out.push(0);
-    let params = brotli::enc::BrotliEncoderParams { quality: 11, ..Default::default() };
+    let params = brotli::enc::BrotliEncoderParams {
+        quality: 11,
+        ..Default::default()
+    };
     let mut input = wasm;
     // Writing to memory cannot fail.
     let _ = brotli::BrotliCompress(&mut input, &mut out, &params);
@@ -196,7 +207,9 @@ mod tests {
     fn round_trip() {
         let wasm = vec![7; 1000];
         let code = compress(&wasm);
-        let Code::Classic { compressed } = Code::parse(&code, 60).unwrap() else { panic!() };
+        let Code::Classic { compressed } = Code::parse(&code, 60).unwrap() else {
+            panic!()
+        };
         assert_eq!(decompress(compressed, 1000), Ok(wasm));
         assert_eq!(decompress(compressed, 999), Err(CodeError::TooLarge(999)));
     }
@@ -204,7 +217,10 @@ mod tests {
     #[test]
     fn damaged_stream_is_refused() {
         let code = compress(b"some module bytes that do not repeat: 0123456789abcdef");
-        assert_eq!(decompress(&code[4..code.len() - 1], 1000), Err(CodeError::Brotli));
+        assert_eq!(
+            decompress(&code[4..code.len() - 1], 1000),
+            Err(CodeError::Brotli)
+        );
         assert_eq!(decompress(&[], 1000), Err(CodeError::Brotli));
     }
 
@@ -215,21 +231,36 @@ mod tests {
         assert!(is_stylus(&[0xef, 0xf0, 1, 0], 60));
         assert!(is_stylus(&[0xef, 0xf0, 2, 0], 60));
         assert!(!is_stylus(&[0xef, 0xf0, 3, 0], 60));
-        assert!(!is_stylus(&[0xef, 0xf0, 0], 60), "a bare prefix is not a program");
-        assert!(!is_program(&[0xef, 0xf0, 1, 0], 60), "a fragment does not run");
+        assert!(
+            !is_stylus(&[0xef, 0xf0, 0], 60),
+            "a bare prefix is not a program"
+        );
+        assert!(
+            !is_program(&[0xef, 0xf0, 1, 0], 60),
+            "a fragment does not run"
+        );
     }
 
     #[test]
     fn malformed_codes_are_named() {
-        assert_eq!(Code::parse(&[0xef, 0xf0, 0, 1, 9], 60), Err(CodeError::Dictionary(1)));
-        assert_eq!(Code::parse(&[0xef, 0xf0, 2, 0, 0, 0], 60), Err(CodeError::RootLength(6)));
+        assert_eq!(
+            Code::parse(&[0xef, 0xf0, 0, 1, 9], 60),
+            Err(CodeError::Dictionary(1))
+        );
+        assert_eq!(
+            Code::parse(&[0xef, 0xf0, 2, 0, 0, 0], 60),
+            Err(CodeError::RootLength(6))
+        );
         let mut root = vec![0xef, 0xf0, 2, 0, 0, 0, 0, 5];
         root.extend([1; 19]);
         assert_eq!(Code::parse(&root, 60), Err(CodeError::RootLength(27)));
         root.push(1);
         assert_eq!(
             Code::parse(&root, 60),
-            Ok(Code::Root { length: 5, fragments: vec![Address::repeat_byte(1)] })
+            Ok(Code::Root {
+                length: 5,
+                fragments: vec![Address::repeat_byte(1)]
+            })
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Running one transaction.
 
-use std::{any::Any, panic::resume_unwind, sync::Arc, thread};
+use std::{any::Any, panic::resume_unwind, thread};
 
 use revm::{
     Database, Inspector,
@@ -16,6 +16,7 @@ use revm::{
 
 use crate::{
     chain::RecentPrograms,
+    engine::Vm,
     env::{Checks, Env, Options},
     evm::{Ctx, StylusEvm},
     trace::HostioStep,
@@ -24,20 +25,6 @@ use crate::{
 /// Stack reserved (not committed) for one execution. Nested programs recurse natively; a program
 /// that would not fit is stopped with a depth error, see `evm`.
 pub(crate) const STACK_BYTES: usize = 1 << 30;
-
-/// The WebAssembly engine with its cache of compiled modules. Cheap to clone; clones share the
-/// cache. One per process is enough.
-#[derive(Clone, Debug, Default)]
-pub struct Vm {
-    _inner: Arc<()>,
-}
-
-impl Vm {
-    /// An engine with an empty cache.
-    pub fn new() -> Self {
-        Self::default()
-    }
-}
 
 /// What one transaction did. Nothing is committed.
 #[derive(Clone, Debug)]

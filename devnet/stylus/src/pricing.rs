@@ -135,7 +135,11 @@ pub const fn gas_to_ink(gas: u64, ink_per_gas: u32) -> u64 {
 
 /// Whole gas worth `ink`, rounded down.
 pub const fn ink_to_gas(ink: u64, ink_per_gas: u32) -> u64 {
-    if ink_per_gas == 0 { 0 } else { ink / ink_per_gas as u64 }
+    if ink_per_gas == 0 {
+        0
+    } else {
+        ink / ink_per_gas as u64
+    }
 }
 
 /// The exponential part of the page price.

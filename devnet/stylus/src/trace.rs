@@ -25,38 +25,66 @@ pub struct HostioStep {
     pub steps: Vec<HostioStep>,
 }
 
-/// Collects steps; the last list is the innermost open call.
+/// Collects steps; the last level is the innermost open call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recorder {
-    levels: Vec<Vec<HostioStep>>,
+    levels: Vec<Level>,
     top: Vec<HostioStep>,
 }
 
-impl Recorder {
-    fn current(&mut self) -> &mut Vec<HostioStep> {
-        self.levels.last_mut().unwrap_or(&mut self.top)
-    }
+#[derive(Clone, Debug, Default)]
+struct Level {
+    /// The step to add when the level closes, for calls made by EVM code.
+    step: Option<HostioStep>,
+    steps: Vec<HostioStep>,
+}
 
+impl Recorder {
     /// Adds a finished step to the innermost open call.
     pub(crate) fn push(&mut self, step: HostioStep) {
-        self.current().push(step);
+        match self.levels.last_mut() {
+            Some(level) => level.steps.push(step),
+            None => self.top.push(step),
+        }
     }
 
-    /// Opens a nested call.
+    /// Opens a call made by a program.
     pub(crate) fn open(&mut self) {
-        self.levels.push(Vec::new());
+        self.levels.push(Level::default());
     }
 
-    /// Closes the innermost call and returns its steps.
+    /// Closes a call made by a program and returns its steps.
     pub(crate) fn close(&mut self) -> Vec<HostioStep> {
-        self.levels.pop().unwrap_or_default()
+        self.levels.pop().unwrap_or_default().steps
+    }
+
+    /// Opens a call made by EVM code.
+    pub(crate) fn open_evm(&mut self, name: &str) {
+        let step = HostioStep {
+            name: name.to_owned(),
+            ..HostioStep::default()
+        };
+        self.levels.push(Level {
+            step: Some(step),
+            steps: Vec::new(),
+        });
+    }
+
+    /// Closes a call made by EVM code.
+    pub(crate) fn close_evm(&mut self, address: Option<Address>) {
+        if let Some(Level {
+            step: Some(mut step),
+            steps,
+        }) = self.levels.pop()
+        {
+            step.address = address;
+            step.steps = steps;
+            self.push(step);
+        }
     }
 
     /// Every step of the transaction.
-    pub(crate) fn finish(mut self) -> Vec<HostioStep> {
-        while let Some(level) = self.levels.pop() {
-            self.current().extend(level);
-        }
+    pub(crate) fn finish(self) -> Vec<HostioStep> {
         self.top
     }
 }
