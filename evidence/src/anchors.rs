@@ -149,6 +149,30 @@ impl Anchors {
         Ok(self)
     }
 
+    /// Trusts a simulator's Intel root as well. What it vouches for is marked `simulated`.
+    ///
+    /// # Errors
+    /// `malformed` or `cpu_chain_invalid` where the certificate is none, may not issue others, or is
+    /// trusted already.
+    pub fn with_simulated_intel(mut self, root_der: &[u8]) -> Result<Self, Rejection> {
+        const FIELD: &str = "simulated.intel_root";
+        let root = Certificate::parse(root_der).map_err(|r| r.within(FIELD))?;
+        x509::check_authority(&root, &RULES, &mut ()).map_err(|r| r.within(FIELD))?;
+        x509::check_link(&root, root.authority(), &RULES, &mut ()).map_err(|r| r.within(FIELD))?;
+        if self.roots().any(|anchor| anchor.der() == root_der) {
+            return Err(Rejection::malformed(
+                FIELD,
+                "a root that is not trusted yet",
+                hex(root_der.get(..16).unwrap_or(root_der)),
+            ));
+        }
+        self.intel.push(Anchor {
+            der: Cow::Owned(root_der.to_vec()),
+            simulated: true,
+        });
+        Ok(self)
+    }
+
     /// Every root.
     pub fn roots(&self) -> impl Iterator<Item = &Anchor> {
         self.nvidia_device

@@ -103,6 +103,14 @@ impl Collateral {
     /// `malformed`, naming the field.
     pub fn from_json(json: &[u8]) -> Result<Self, Rejection> {
         bounded(json)?;
+        // A list would be read as the members in order.
+        if !json.trim_ascii_start().starts_with(b"{") {
+            return Err(Rejection::malformed(
+                "collateral",
+                "an object of collateral",
+                hex(json.get(..8).unwrap_or(json)),
+            ));
+        }
         let wire: Wire = serde_json::from_slice(json).map_err(|error| {
             Rejection::malformed("collateral", "an object of collateral", format!("{error}"))
         })?;
@@ -169,7 +177,23 @@ pub(crate) fn pem_chain(pem: &[u8]) -> Result<Vec<Vec<u8>>, Rejection> {
             hex(text.get(..8).unwrap_or(text)),
         ));
     }
-    decode::certificates(text).map_err(|r| r.within("pck_chain"))
+    let certificates = decode::certificates(text).map_err(|r| r.within("pck_chain"))?;
+    // Whatever stands between certificates is in no signature.
+    let outside = core::str::from_utf8(text)
+        .unwrap_or_default()
+        .split("-----BEGIN CERTIFICATE-----")
+        .skip(1)
+        .filter_map(|block| block.split_once("-----END CERTIFICATE-----"))
+        .map(|(_, after)| after.trim_ascii())
+        .find(|after| !after.is_empty());
+    match outside {
+        None => Ok(certificates),
+        Some(found) => Err(Rejection::malformed(
+            "pck_chain",
+            "nothing between PEM certificates",
+            format!("{} bytes", found.len()),
+        )),
+    }
 }
 
 fn bounded(json: &[u8]) -> Result<(), Rejection> {

@@ -55,6 +55,11 @@ static QE_PRODUCT: Rule = Rule {
     reason: Reason::CpuQuotingEnclaveInvalid,
     source: QE,
 };
+static QE_RELEASE: Rule = Rule {
+    field: "qe_report.attributes.debug",
+    reason: Reason::CpuQuotingEnclaveInvalid,
+    source: QE,
+};
 static QE_MISC: Rule = Rule {
     field: "qe_report.misc_select",
     reason: Reason::CpuQuotingEnclaveInvalid,
@@ -139,6 +144,34 @@ pub(crate) fn appraise<O: Observe>(
         quoting_enclave,
         evaluation: info.evaluation,
         valid_until: info.next_update,
+    })
+}
+
+/// Digest of the key with which Intel signs its quoting enclaves, and the product that quotes TDX.
+/// Every identity that Intel publishes has them.
+const INTEL_SIGNER: [u8; 32] = [
+    0xdc, 0x9e, 0x2a, 0x7c, 0x6f, 0x94, 0x8f, 0x17, 0x47, 0x4e, 0x34, 0xa7, 0xfc, 0x43, 0xed, 0x03,
+    0x0f, 0x7c, 0x15, 0x63, 0xf1, 0xba, 0xbd, 0xdf, 0x63, 0x40, 0xc8, 0x2e, 0x0e, 0x54, 0xa8, 0xc5,
+];
+const TDX_PRODUCT: u16 = 2;
+
+/// The enclave that made the quote is Intel's and not under a debugger. A host can have the PCK
+/// certify any enclave of its own, so without this a chain says nothing; it needs no collateral.
+pub(crate) fn check_quoting_enclave<O: Observe>(
+    report: &QeReport<'_>,
+    observer: &mut O,
+) -> Result<(), Rejection> {
+    let signer = *report.mr_signer == INTEL_SIGNER;
+    ensure(observer, &QE_SIGNER, signer, || {
+        Compared::new(hex(&INTEL_SIGNER), hex(report.mr_signer))
+    })?;
+    let product = report.product_id == TDX_PRODUCT;
+    ensure(observer, &QE_PRODUCT, product, || {
+        Compared::new("2", format!("{}", report.product_id))
+    })?;
+    let [flags, ..] = *report.attributes;
+    ensure(observer, &QE_RELEASE, flags & 2 == 0, || {
+        Compared::new("no debugging", hex(report.attributes))
     })
 }
 

@@ -78,16 +78,16 @@ static REPORT_DATA: Rule = Rule {
 pub struct Platform {
     /// What its certificate says.
     pub pck: Pck,
-    /// What Intel says of it. `None` where no collateral was given: then nobody has vouched for the
-    /// quoting enclave, and the quote is worth no more than its chain.
+    /// What Intel says of it. `None` where no collateral was given: then the PCK may be revoked, and
+    /// everything that the quote rests on may be out of date.
     pub appraisal: Option<Appraisal>,
 }
 
 /// A quote whose signatures and chain hold, with its platform.
 pub type AuthenticQuote<'a> = Authentic<Quote<'a>, Platform>;
 
-/// Verifies a quote. Without collateral revocation, the quoting enclave's identity and the TCB are
-/// not checked, and [`Platform::appraisal`] is `None`.
+/// Verifies a quote. Without collateral revocation, the quoting enclave's version and the TCB are not
+/// checked, and [`Platform::appraisal`] is `None`.
 ///
 /// # Errors
 /// `cpu_signature_invalid`, `cpu_quoting_enclave_invalid`, `cpu_chain_invalid`,
@@ -142,6 +142,7 @@ pub fn verify_observed<'a, O: Observe>(
         )
         .at(quote.qe_report_at)
     })?;
+    tcb::check_quoting_enclave(&quote.qe_report, observer)?;
     let appraisal = match collateral {
         Some(collateral) => Some(appraise(quote, &verified, collateral, verifier, observer)?),
         None => {
@@ -152,7 +153,7 @@ pub fn verify_observed<'a, O: Observe>(
                 "a PCK and issuer that are not revoked",
                 none,
             );
-            skip(observer, &QE_IDENTITY, "Intel's quoting enclave", none);
+            skip(observer, &QE_IDENTITY, "a current quoting enclave", none);
             skip(observer, &TCB, "Intel's rating of the platform", none);
             None
         }
