@@ -487,6 +487,8 @@ interfaces! {
         error InsufficientAllowance(address spender, uint256 allowance, uint256 needed);
         error PermitExpired(uint256 deadline, uint256 time);
         error InvalidSigner(address signer, address owner);
+        /// Names and symbols have 1 to 31 bytes.
+        error InvalidName(uint256 expected, uint256 found);
         error SupplyOverflow(uint256 supply, uint256 minted);
 
         function name() external view returns (string);

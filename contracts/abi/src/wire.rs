@@ -355,6 +355,7 @@ errors! {
     IToken::InsufficientAllowance { spender: Address, allowance: U256, needed: U256 }
     IToken::PermitExpired { deadline: U256, time: U256 }
     IToken::InvalidSigner { signer: Address, owner: Address }
+    IToken::InvalidName { expected: U256, found: U256 }
     IToken::SupplyOverflow { supply: U256, minted: U256 }
 }
 

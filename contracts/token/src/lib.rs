@@ -20,7 +20,7 @@ use stylus_sdk::{
     call::RawCall,
     host::VM,
     prelude::*,
-    storage::{StorageBool, StorageMap, StorageString, StorageU256},
+    storage::{StorageB256, StorageMap, StorageU256},
 };
 use vouch_abi::{
     IContract, IToken,
@@ -37,9 +37,9 @@ const DECIMALS: u8 = 6;
 /// The contract's storage.
 #[storage]
 pub struct Token {
-    constructed: StorageBool,
-    name: StorageString,
-    symbol: StorageString,
+    /// Length and letters in one word each; the length of the name is never zero.
+    name: StorageB256,
+    symbol: StorageB256,
     supply: StorageU256,
     balances: StorageMap<Address, StorageU256>,
     allowances: StorageMap<Address, StorageMap<Address, StorageU256>>,
@@ -47,7 +47,7 @@ pub struct Token {
 }
 
 mod entrypoint {
-    #![allow(missing_docs, unreachable_pub, reason = "the macro's function has no docs")]
+    #![allow(missing_docs, unreachable_pub, dead_code, reason = "the macro decides")]
 
     use super::*;
 
@@ -93,21 +93,20 @@ impl Token {
             call: IToken::totalSupplyCall => {
                 call::returns::<IToken::totalSupplyCall>(self.supply.get())
             },
-            call: IToken::nameCall => call::returns::<IToken::nameCall>(self.name.get_string()),
+            call: IToken::nameCall => call::returns::<IToken::nameCall>(rules::unpack(&self.name.get())),
             call: IToken::symbolCall => {
-                call::returns::<IToken::symbolCall>(self.symbol.get_string())
+                call::returns::<IToken::symbolCall>(rules::unpack(&self.symbol.get()))
             },
             call: IToken::decimalsCall => call::returns::<IToken::decimalsCall>(DECIMALS),
         })
     }
 
     fn construct(&mut self, arguments: IToken::constructorCall) -> Answer {
-        if self.constructed.get() {
+        if !self.name.get().is_zero() {
             return Err(IContract::AlreadyConstructed {}.into());
         }
-        self.constructed.set(true);
-        self.name.set_str(arguments.name);
-        self.symbol.set_str(arguments.symbol);
+        self.name.set(rules::pack(&arguments.name)?);
+        self.symbol.set(rules::pack(&arguments.symbol)?);
         Ok(vec![])
     }
 
@@ -185,7 +184,7 @@ impl Token {
     }
 
     fn domain_separator(&self) -> B256 {
-        let name = keccak256(self.name.get_string());
+        let name = keccak256(rules::unpack(&self.name.get()));
         id::domain_separator(name, self.vm().chain_id(), self.vm().contract_address())
     }
 

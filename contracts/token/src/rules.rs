@@ -1,6 +1,8 @@
 //! Balances and allowances, as far as they can be decided without storage.
 
-use alloy_primitives::{Address, U256};
+use alloc::string::String;
+
+use alloy_primitives::{Address, B256, U256};
 use vouch_abi::{IToken, call::Revert};
 
 /// Half the order of secp256k1: of the two `s` that verify, only the smaller is taken.
@@ -48,8 +50,31 @@ pub fn is_canonical(v: u8, s: U256) -> bool {
     matches!(v, 27 | 28) && s <= HALF_ORDER
 }
 
+/// A name in one word: its length, then its letters.
+///
+/// # Errors
+/// `InvalidName` for an empty one, or one of more than 31 bytes.
+pub fn pack(name: &str) -> Result<B256, Revert> {
+    let found = U256::from(name.len());
+    if name.is_empty() || name.len() > 31 {
+        return Err(IToken::InvalidName { expected: U256::from(31), found }.into());
+    }
+    let mut word = B256::ZERO;
+    let bytes = found.to_be_bytes::<32>().into_iter().skip(31).chain(name.bytes());
+    word.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    Ok(word)
+}
+
+/// Reads what [`pack`] wrote.
+pub fn unpack(word: &B256) -> String {
+    let bytes = word.iter().skip(1).take(usize::from(word[0])).copied().collect();
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -94,6 +119,18 @@ mod tests {
                 _ => Err(IToken::SupplyOverflow { supply, minted }.into()),
             };
             prop_assert_eq!(mint(supply, minted), expected);
+        }
+    }
+
+    #[test]
+    fn names_of_one_to_31_bytes_are_kept() {
+        for name in ["V", "Vouch Dollar", "exactly thirty-one bytes long!!", "é"] {
+            assert_eq!(unpack(&pack(name).unwrap()), name.to_string());
+        }
+        for name in ["", "this name is thirty-two bytes.!!"] {
+            let found = U256::from(name.len());
+            let expected = IToken::InvalidName { expected: U256::from(31), found };
+            assert_eq!(pack(name), Err(expected.into()));
         }
     }
 
