@@ -50,6 +50,19 @@ pub enum CpuEvidence {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         chain: Option<SevSnpChain>,
     },
+    /// An Intel TDX quote, which carries its chain.
+    Tdx {
+        /// The raw quote.
+        #[serde(with = "base64_bytes")]
+        quote: Vec<u8>,
+        /// Intel's collateral for its platform: JSON, as [`crate::tdx::Collateral::to_json`] has it.
+        #[serde(
+            default,
+            with = "base64_option",
+            skip_serializing_if = "Option::is_none"
+        )]
+        collateral: Option<Vec<u8>>,
+    },
 }
 
 /// AMD's signing key and root, where the bundle brings its own.
@@ -207,6 +220,25 @@ mod base64_bytes {
         STANDARD
             .decode(&text)
             .map_err(|error| de::Error::custom(std::format!("expected base64: {error}")))
+    }
+}
+
+mod base64_option {
+    use std::vec::Vec;
+
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        bytes: &Option<Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        super::base64_bytes::serialize(bytes.as_deref().unwrap_or_default(), serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        super::base64_bytes::deserialize(deserializer).map(Some)
     }
 }
 

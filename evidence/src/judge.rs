@@ -9,8 +9,9 @@ use vouch_protocol::clause::{LegClauses, MAX_LEGS};
 use vouch_protocol::reason::Class;
 use vouch_protocol::{Clause, Clauses, Phase, Reason};
 
-use crate::policy::{Policy, Requirements, names};
+use crate::policy::{CpuTcb, Policy, Requirements, names};
 use crate::session::{CpuClaims, SessionClaims};
+use crate::tdx::TcbStatus;
 
 /// One leg of an order, as far as a verdict judges it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,14 +182,7 @@ fn judge_clause(
                 found.name(),
             )
         }),
-        Clause::CpuTcb => policy.cpu_tcb.required().map(|tcb| match &claims.cpu {
-            CpuClaims::SevSnp(snp) => judged(
-                format!("at least {}", tcb.min_snp),
-                snp.reported_tcb.covers(tcb.min_snp),
-                Reason::CpuTcbTooLow,
-                format!("{}", snp.reported_tcb),
-            ),
-        }),
+        Clause::CpuTcb => policy.cpu_tcb.required().map(|tcb| cpu_tcb(claims, tcb)),
         Clause::DebugOff => policy.debug_off.required().map(|()| {
             let gpu = claims
                 .gpus
@@ -344,25 +338,46 @@ fn judge_clause(
 }
 
 fn revocation(claims: &SessionClaims, most: u32) -> Judged {
-    let expected = format!("answers at most {most} s old");
-    let mut oldest = 0;
-    for (index, gpu) in claims.gpus.iter().enumerate() {
-        match &gpu.revocation {
-            Ok(made) => oldest = oldest.max(claims.verified_at.since(*made)),
-            Err(rejection) => {
-                return (
+    let expected = format!("an answer for every chain, at most {most} s old");
+    match &claims.revocation {
+        Ok(made) => {
+            let age = claims.verified_at.since(*made);
+            judged(
+                expected,
+                age <= u64::from(most),
+                Reason::RevocationTooOld,
+                format!("{age} s"),
+            )
+        }
+        Err(rejection) => (expected, Err((rejection.reason, format!("{rejection}")))),
+    }
+}
+
+fn cpu_tcb(claims: &SessionClaims, tcb: &CpuTcb) -> Judged {
+    match &claims.cpu {
+        CpuClaims::SevSnp(snp) => judged(
+            format!("at least {}", tcb.min_snp),
+            snp.reported_tcb.covers(tcb.min_snp),
+            Reason::CpuTcbTooLow,
+            format!("{}", snp.reported_tcb),
+        ),
+        CpuClaims::Tdx { claims, unrated } => {
+            let expected = names(
+                tcb.tdx_statuses,
+                &TcbStatus::ALL.map(|status| (status.bit(), status.name())),
+            );
+            match (claims.status(), unrated) {
+                (Some(status), _) => judged(
                     expected,
-                    Err((rejection.reason, format!("gpus[{index}].{rejection}"))),
-                );
+                    tcb.tdx_statuses.has_status(status.bit()),
+                    Reason::PlatformStatusRefused,
+                    status.name(),
+                ),
+                (None, Some(unrated)) => (expected, Err((unrated.reason, format!("{unrated}")))),
+                (None, None) => judged(expected, false, Reason::TcbInfoMissing, "no rating"),
             }
         }
     }
-    judged(
-        expected,
-        oldest <= u64::from(most),
-        Reason::RevocationTooOld,
-        format!("{oldest} s"),
-    )
 }
 
 fn requirements(claims: &SessionClaims, index: usize, asked: &Requirements) -> Judged {

@@ -57,6 +57,8 @@ pub mod nvidia;
 pub mod policy;
 mod rejection;
 #[cfg(feature = "std")]
+pub mod revocation;
+#[cfg(feature = "std")]
 pub mod session;
 pub mod sev_snp;
 pub mod signature;

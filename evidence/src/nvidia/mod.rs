@@ -8,6 +8,8 @@ mod claims;
 mod firmware;
 mod opaque;
 mod report;
+#[cfg(feature = "std")]
+pub mod rim;
 mod topology;
 mod verify;
 

@@ -118,6 +118,12 @@ pub struct EndorsementKey {
     pub hardware_id: Option<Vec<u8>>,
     /// The cloud provider. VLEK only.
     pub csp_id: Option<String>,
+    /// The certificate above the key's, DER: ASK or ASVK.
+    pub signer: Arc<[u8]>,
+    /// The root's certificate, DER.
+    pub root: Arc<[u8]>,
+    /// Serial number of the key's certificate; AMD numbers them all zero.
+    pub serial: Vec<u8>,
 }
 
 /// An endorsement key whose chain was verified: what is worth caching.
@@ -174,7 +180,7 @@ fn verify_key<O: Observe>(
     observer: &mut O,
 ) -> Result<VerifiedKey, Rejection> {
     let vek = Certificate::parse(vek_der).map_err(|r| r.within("vek"))?;
-    let (key, identity) = read_vek(&vek, observer)?;
+    let (key, mut identity) = read_vek(&vek, observer)?;
     let anchor = anchor(&vek, &identity, chain, verifier.anchors, observer)?;
     let root = Certificate::parse(anchor.root.der()).map_err(|r| r.within("chain.ark"))?;
     let signer_der = chain.map_or(&*anchor.signer, |chain| chain.signer);
@@ -197,6 +203,8 @@ fn verify_key<O: Observe>(
         observer.leave();
         checked.map_err(|r| r.within(name))?;
     }
+    identity.signer = signer.der.into();
+    identity.root = root.der.into();
     let all = [&root, &signer, &vek];
     Ok(VerifiedKey {
         identity,
@@ -309,6 +317,9 @@ fn read_vek<O: Observe>(
         patch_levels: patch_levels(vek)?,
         hardware_id,
         csp_id,
+        signer: Arc::default(),
+        root: Arc::default(),
+        serial: vek.serial.to_vec(),
     };
     Ok((key, identity))
 }

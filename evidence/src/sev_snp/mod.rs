@@ -7,6 +7,8 @@ mod chain;
 mod claims;
 mod generation;
 mod report;
+#[cfg(feature = "std")]
+mod revocation;
 mod verify;
 
 #[cfg(feature = "std")]
@@ -15,4 +17,6 @@ pub use chain::{Chain, Endorsement, EndorsementKey};
 pub use claims::Claims;
 pub use generation::{Generation, Tcb};
 pub use report::{GuestPolicy, REPORT_DATA_AT, REPORT_LEN, Report, SIGNED_LEN};
+#[cfg(feature = "std")]
+pub use revocation::check_revocation;
 pub use verify::{AuthenticReport, check_report_data, verify, verify_observed};

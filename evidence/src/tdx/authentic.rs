@@ -8,10 +8,10 @@ use vouch_protocol::Reason;
 
 use super::chain;
 use super::collateral::{Collateral, Signed};
-use super::crl::{Crl, Revoked};
 use super::tcb_info::{QeIdentity, TcbInfo};
 use crate::check::{Compared, Observe, Rule, ensure};
 use crate::rejection::Rejection;
+use crate::revocation::crl::{Crl, Revoked};
 use crate::signature;
 use crate::time::Time;
 use crate::verifier::Verifier;
@@ -69,6 +69,8 @@ pub struct AuthenticCollateral {
     /// Not verified: a quote's chain is.
     pub(crate) pck_chain: Vec<Vec<u8>>,
     pub(crate) root: Vec<u8>,
+    /// When the older of the two revocation lists was made.
+    pub(crate) revocation_made: Time,
     from: Time,
     until: Time,
 }
@@ -156,20 +158,23 @@ fn verify_all<O: Observe>(
     scope("root", observer, |observer| {
         chain::link(&root, &root, true, verifier.time, &RULES, observer)
     })?;
-    let revoked_by_root = scope("root_crl", observer, |observer| {
+    let (revoked_by_root, root_list_made) = scope("root_crl", observer, |observer| {
         let crl = Crl::parse(root_crl)?;
         dates.narrow(crl.this_update, crl.next_update);
-        crl.verify(&root, verifier.time, observer)
+        Ok((crl.verify(&root, verifier.time, observer)?, crl.this_update))
     })?;
 
     let issuer = Certificate::parse(issuer_der).map_err(|r| r.within("pck_crl.chain"))?;
-    let revoked_pcks = scope("pck_crl", observer, |observer| {
+    let (revoked_pcks, pck_list_made) = scope("pck_crl", observer, |observer| {
         chain::link(&issuer, &root, true, verifier.time, &RULES, observer)?;
         revoked_by_root.check(issuer.serial, observer)?;
         let crl = Crl::parse(pck_crl)?;
         dates.narrow(issuer.not_before, issuer.not_after);
         dates.narrow(crl.this_update, crl.next_update);
-        crl.verify(&issuer, verifier.time, observer)
+        Ok((
+            crl.verify(&issuer, verifier.time, observer)?,
+            crl.this_update,
+        ))
     })?;
 
     let signers = Signers {
@@ -205,6 +210,7 @@ fn verify_all<O: Observe>(
         revoked_by_root,
         pck_chain: collateral.pck_chain.clone(),
         root: root_der.to_vec(),
+        revocation_made: root_list_made.min(pck_list_made),
         from: dates.from,
         until: dates.until,
     })

@@ -21,8 +21,6 @@ mod claims;
 #[cfg(feature = "std")]
 mod collateral;
 #[cfg(feature = "std")]
-mod crl;
-#[cfg(feature = "std")]
 mod pck;
 mod quote;
 mod report;
@@ -43,8 +41,6 @@ pub(crate) use chain::VerifiedPck;
 pub use claims::{Claims, Concern};
 #[cfg(feature = "std")]
 pub use collateral::{Collateral, Signed};
-#[cfg(feature = "std")]
-pub use crl::MAX_CRL_LEN;
 #[cfg(feature = "std")]
 pub use pck::{Pck, SgxType};
 pub use quote::{Certification, HEADER_LEN, MAX_QUOTE_LEN, QE_REPORT_LEN, QeReport, Quote};

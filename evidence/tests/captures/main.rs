@@ -12,5 +12,10 @@
 mod folder;
 mod mutation;
 mod nvidia;
+mod ocsp;
+mod rim;
 mod second_opinion;
 mod sev_snp;
+mod tdx;
+mod tdx_collateral;
+mod tdx_second_opinion;

@@ -1,6 +1,6 @@
-//! Certificate revocation lists of Intel's root and of the PCK issuers.
+//! Certificate revocation lists: whole ones, signed by the issuer of the certificates.
 //!
-//! Source: RFC 5280, 5; Intel, SGX PCK Certificate and CRL Profile Specification, 1.4.
+//! Source: RFC 5280, 5; Intel, SGX PCK Certificate and CRL Profile Specification, 1.4; AMD 57230.
 
 use std::format;
 use std::vec::Vec;
@@ -102,6 +102,11 @@ impl<'a> Crl<'a> {
             };
             Rejection::malformed("crl", error.expected, found).at(error.offset)
         })
+    }
+
+    /// Encoded name of the issuer.
+    pub(crate) const fn issuer(&self) -> &'a [u8] {
+        self.issuer
     }
 
     /// `issuer` signed the list, and it is the current one at `time`.

@@ -5,23 +5,30 @@
 //! those reports and that statement (protocol, Bindings 1 to 6). What the devices are like is for
 //! [`crate::judge`].
 
+mod claims;
+mod collateral;
+mod expected;
+
 use std::borrow::ToOwned;
+use std::boxed::Box;
 use std::format;
 use std::string::String;
 use std::vec::Vec;
 
 use alloy_primitives::B256;
-use vouch_protocol::{Counters, Phase, Reason, Statement, Transcript};
+use vouch_protocol::{Counters, Reason, Statement, Transcript};
 
 use crate::anchors::Anchors;
 use crate::bundle::{Bundle, CpuEvidence, DeviceEvidence};
-use crate::check::{Compared, Observe, Rule, ensure};
+use crate::check::{Compared, Observe, Rule, ensure, skip};
 use crate::nvidia::{self, Kind};
-use crate::policy::CpuKind;
 use crate::rejection::Rejection;
-use crate::sev_snp;
 use crate::time::Time;
 use crate::verifier::Verifier;
+use crate::{sev_snp, tdx};
+
+pub use claims::{CpuClaims, GpuClaims, SessionClaims};
+pub use expected::{Expected, Started};
 
 const BINDINGS: &str = "Vouch protocol, Bindings";
 static DIGEST: Rule = Rule {
@@ -69,175 +76,16 @@ static KIND: Rule = Rule {
     reason: Reason::GpuFamilyMismatch,
     source: BINDINGS,
 };
+static REVOCATION_LIST: Rule = Rule {
+    field: "crl",
+    reason: Reason::RevocationMissing,
+    source: "AMD 57230, certificate revocation list",
+};
 static PRIVILEGE: Rule = Rule {
-    field: "cpu.report.vmpl",
+    field: "report.vmpl",
     reason: Reason::CpuPrivilegeRefused,
     source: "AMD 56860, VMPL",
 };
-
-/// What the session's start showed, that its finish must show again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Started {
-    /// When the start was observed.
-    pub at: Time,
-    /// The session's encryption key, as in the start verdict.
-    pub session_key: B256,
-    /// The devices, as in the start verdict.
-    pub devices: Vec<B256>,
-    /// The workload's digest, as in the start verdict.
-    pub measurement: B256,
-}
-
-/// What evidence is expected to be about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// Evidence for a start verdict.
-    Start {
-        /// Announced digest of the bundle.
-        evidence: B256,
-        /// [`vouch_protocol::challenge()`] of the phase.
-        challenge: B256,
-        /// When the challenge's block was made: the evidence is not older.
-        challenged_at: Time,
-        /// [`vouch_protocol::statement::inputs_digest`] of the order's assets.
-        inputs: B256,
-    },
-    /// Evidence for a finish verdict.
-    Finish {
-        /// Announced digest of the bundle.
-        evidence: B256,
-        /// [`vouch_protocol::challenge()`] of the phase.
-        challenge: B256,
-        /// When the challenge's block was made.
-        challenged_at: Time,
-        /// [`vouch_protocol::statement::inputs_digest`] of the order's assets.
-        inputs: B256,
-        /// SHA-256 of the sealed outputs that the provider delivered.
-        outputs: B256,
-        /// What the start verdict said.
-        started: Started,
-    },
-}
-
-impl Expected {
-    /// The phase that the evidence is for.
-    pub const fn phase(&self) -> Phase {
-        match self {
-            Self::Start { .. } => Phase::Start,
-            Self::Finish { .. } => Phase::Finish,
-        }
-    }
-
-    const fn common(&self) -> (B256, B256, Time, B256) {
-        match self {
-            Self::Start {
-                evidence,
-                challenge,
-                challenged_at,
-                inputs,
-            }
-            | Self::Finish {
-                evidence,
-                challenge,
-                challenged_at,
-                inputs,
-                ..
-            } => (*evidence, *challenge, *challenged_at, *inputs),
-        }
-    }
-
-    const fn started(&self) -> Option<&Started> {
-        match self {
-            Self::Start { .. } => None,
-            Self::Finish { started, .. } => Some(started),
-        }
-    }
-}
-
-/// A GPU of the session, with what the collateral says of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GpuClaims {
-    /// What the GPU says of itself.
-    pub claims: nvidia::Claims,
-    /// Whether its measurements are those of its vendor's manifests, or why that is not known.
-    pub manifests: Result<(), Rejection>,
-    /// When the oldest of the revocation answers for its chain was made, or why there is none.
-    pub revocation: Result<Time, Rejection>,
-}
-
-/// What the CPU says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CpuClaims {
-    /// AMD SEV-SNP.
-    SevSnp(sev_snp::Claims),
-}
-
-impl CpuClaims {
-    /// The kind of TEE.
-    pub const fn kind(&self) -> CpuKind {
-        match self {
-            Self::SevSnp(_) => CpuKind::SevSnp,
-        }
-    }
-
-    /// The identity under which the CPU is busy on chain.
-    pub const fn device(&self) -> B256 {
-        match self {
-            Self::SevSnp(claims) => claims.device,
-        }
-    }
-
-    /// The workload's digest: SHA-256 of the launch measurement.
-    pub const fn workload(&self) -> B256 {
-        match self {
-            Self::SevSnp(claims) => claims.workload,
-        }
-    }
-
-    /// Whether the host can look into the machine.
-    pub const fn debug(&self) -> bool {
-        match self {
-            Self::SevSnp(claims) => claims.debug(),
-        }
-    }
-
-    /// Whether the chain ends in a simulator's root.
-    pub const fn simulated(&self) -> bool {
-        match self {
-            Self::SevSnp(claims) => claims.simulated,
-        }
-    }
-}
-
-/// What a session that was verified says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionClaims {
-    /// Start or finish.
-    pub phase: Phase,
-    /// SHA-256 of the bundle.
-    pub evidence: B256,
-    /// What the session says of itself.
-    pub statement: Statement,
-    /// Its GPUs.
-    pub gpus: Vec<GpuClaims>,
-    /// Its switches.
-    pub switches: Vec<nvidia::Claims>,
-    /// Its CPU.
-    pub cpu: CpuClaims,
-    /// Every device's identity on chain: GPUs, switches, CPU.
-    pub devices: Vec<B256>,
-    /// The attested workload's digest.
-    pub measurement: B256,
-    /// Most seconds that can have passed since the evidence was made.
-    pub age: u64,
-    /// Seconds since the start was observed. Finish only.
-    pub duration: Option<u64>,
-    /// Any chain ends in a simulator's root.
-    pub simulated: bool,
-    /// When it was verified.
-    pub verified_at: Time,
-}
 
 /// Verifies a bundle for what is expected of it.
 ///
@@ -292,8 +140,14 @@ pub fn verify_observed<O: Observe>(
     check_distinct(gpus.iter().chain(&switches), observer)?;
     nvidia::check_topology(&gpus, &switches, observer)?;
     let report_data = transcript.report_data(hashed.iter().copied());
-    let cpu = cpu(&bundle.cpu, &report_data, verifier, observer)?;
+    let (cpu, cpu_revocation) = cpu(&bundle, &report_data, verifier, observer)?;
 
+    let manifests = collateral::manifests(&bundle, verifier, observer);
+    // Every chain has an answer, or the clause says which has none.
+    let revocation =
+        collateral::revocation(&bundle, &manifests, verifier, observer).and_then(|devices| {
+            cpu_revocation.map(|cpu| collateral::earlier(devices, cpu).unwrap_or(cpu))
+        });
     let nvidia = gpus.iter().chain(&switches);
     let devices: Vec<B256> = nvidia
         .clone()
@@ -310,12 +164,13 @@ pub fn verify_observed<O: Observe>(
         statement,
         gpus: gpus
             .into_iter()
-            .map(|claims| crate::session::with_collateral(claims, &bundle, verifier))
+            .map(|claims| collateral::compare(claims, &manifests, observer))
             .collect(),
         switches,
         measurement: cpu.workload(),
         cpu,
         devices,
+        revocation,
         age: verifier.time.since(challenged_at),
         duration: expected
             .started()
@@ -410,39 +265,118 @@ fn verify_device<'a, O: Observe>(
     Ok(claims)
 }
 
+/// What the CPU says, and when the revocation list for its chain was made.
+type Cpu = (CpuClaims, Result<Time, Rejection>);
+
 fn cpu<O: Observe>(
-    evidence: &CpuEvidence,
+    bundle: &Bundle,
     report_data: &[u8; 64],
     verifier: &Verifier<'_>,
     observer: &mut O,
-) -> Result<CpuClaims, Rejection> {
+) -> Result<Cpu, Rejection> {
     observer.enter(|| "cpu".to_owned());
-    let claims = match evidence {
+    let claims = match &bundle.cpu {
         CpuEvidence::SevSnp { report, vek, chain } => {
             let chain = chain.as_ref().map(|chain| sev_snp::Chain {
                 signer: &chain.signer,
                 root: &chain.root,
             });
-            sev_snp::Report::parse(report)
-                .map_err(|rejection| rejection.within("report"))
-                .and_then(|report| {
-                    sev_snp::verify_observed(&report, vek, chain.as_ref(), verifier, observer)
-                })
-                .and_then(|authentic| {
-                    sev_snp::check_report_data(&authentic, report_data, observer)?;
-                    Ok(CpuClaims::SevSnp(authentic.claims()))
-                })
+            sev_snp(
+                report,
+                vek,
+                chain.as_ref(),
+                bundle,
+                report_data,
+                verifier,
+                observer,
+            )
         }
+        CpuEvidence::Tdx { quote, collateral } => tdx(
+            quote,
+            collateral.as_deref(),
+            report_data,
+            verifier,
+            observer,
+        ),
     };
     observer.leave();
-    let claims = claims.map_err(|rejection| rejection.within("cpu"))?;
+    claims.map_err(|rejection| rejection.within("cpu"))
+}
+
+fn sev_snp<O: Observe>(
+    report: &[u8],
+    vek: &[u8],
+    chain: Option<&sev_snp::Chain<'_>>,
+    bundle: &Bundle,
+    report_data: &[u8; 64],
+    verifier: &Verifier<'_>,
+    observer: &mut O,
+) -> Result<Cpu, Rejection> {
+    let report = sev_snp::Report::parse(report).map_err(|rejection| rejection.within("report"))?;
+    let authentic = sev_snp::verify_observed(&report, vek, chain, verifier, observer)?;
+    sev_snp::check_report_data(&authentic, report_data, observer)?;
     // Below the highest privilege level, software that nobody measured can ask for reports.
-    match &claims {
-        CpuClaims::SevSnp(claims) => ensure(observer, &PRIVILEGE, claims.vmpl == 0, || {
-            Compared::new("VMPL 0", format!("VMPL {}", claims.vmpl)).at(0x30)
-        })?,
-    }
-    Ok(claims)
+    ensure(observer, &PRIVILEGE, report.vmpl == 0, || {
+        Compared::new("VMPL 0", format!("VMPL {}", report.vmpl)).at(0x30)
+    })?;
+    let lists = &bundle.collateral.crls;
+    let revocation = if lists.is_empty() {
+        skip(
+            observer,
+            &REVOCATION_LIST,
+            "the revocation list of AMD's root",
+            "none",
+        );
+        sev_snp::check_revocation(&authentic, lists, verifier.time, &mut ())
+    } else {
+        sev_snp::check_revocation(&authentic, lists, verifier.time, observer)
+    };
+    Ok((CpuClaims::SevSnp(authentic.claims()), revocation))
+}
+
+fn tdx<O: Observe>(
+    quote: &[u8],
+    collateral: Option<&[u8]>,
+    report_data: &[u8; 64],
+    verifier: &Verifier<'_>,
+    observer: &mut O,
+) -> Result<Cpu, Rejection> {
+    let quote = tdx::Quote::parse(quote).map_err(|rejection| rejection.within("quote"))?;
+    let missing = |reason| {
+        Rejection::new(
+            reason,
+            "collateral",
+            "Intel's collateral for the platform",
+            "none",
+        )
+    };
+    let collateral = match collateral {
+        None => Err(missing(Reason::TcbInfoMissing)),
+        Some(json) => tdx::Collateral::from_json(json)
+            .and_then(|collateral| tdx::verify_collateral(&collateral, verifier, observer)),
+    };
+    // Intel's collateral that is missing or stale is not the platform's fault: clauses that need it
+    // stay open. Anything else about it is.
+    let collateral = match collateral {
+        Err(rejection) if rejection.class().is_conclusive() => return Err(rejection),
+        other => other,
+    };
+    let authentic = tdx::verify_observed(&quote, collateral.as_ref().ok(), verifier, observer)?;
+    tdx::check_report_data(&authentic, report_data, observer)?;
+    let revocation = match &collateral {
+        Ok(collateral) => Ok(collateral.revocation_made),
+        Err(rejection) if rejection.reason == Reason::TcbInfoMissing => {
+            Err(missing(Reason::RevocationMissing))
+        }
+        Err(rejection) => Err(rejection.clone()),
+    };
+    Ok((
+        CpuClaims::Tdx {
+            claims: Box::new(authentic.claims()),
+            unrated: collateral.err(),
+        },
+        revocation,
+    ))
 }
 
 /// No device counts twice, whatever firmware it runs: neither its leaf nor its chip.
@@ -494,33 +428,6 @@ fn check_continued<O: Observe>(
             format!("{workload}"),
         )
     })
-}
-
-/// Adds what the bundle's collateral says of a GPU.
-fn with_collateral(
-    claims: nvidia::Claims,
-    _bundle: &Bundle,
-    _verifier: &Verifier<'_>,
-) -> GpuClaims {
-    let driver = claims.driver_version.clone().unwrap_or_default();
-    GpuClaims {
-        manifests: Err(Rejection::new(
-            Reason::ManifestMissing,
-            "collateral.manifests",
-            format!(
-                "manifests of driver {driver} and VBIOS {}",
-                claims.vbios_version.as_deref().unwrap_or_default()
-            ),
-            "none",
-        )),
-        revocation: Err(Rejection::new(
-            Reason::RevocationMissing,
-            "collateral.ocsp",
-            "answers for the chain of the GPU",
-            "none",
-        )),
-        claims,
-    }
 }
 
 fn same<O: Observe>(
