@@ -1,0 +1,158 @@
+//! How what an order locked is split.
+
+use alloy_primitives::{Address, U256};
+use escrow::money::{Split, checked_scale, locked, shares};
+use proptest::prelude::*;
+use vouch_abi::Terms;
+use vouch_protocol::clause::{Clause, Clauses, LegClauses};
+
+use crate::samples::*;
+
+fn sum(amounts: impl IntoIterator<Item = U256>) -> U256 {
+    amounts.into_iter().fold(U256::ZERO, |sum, amount| sum + amount)
+}
+
+fn paid(terms: &Terms, clauses: U256, seconds: u64) -> Vec<u64> {
+    let split = Split::earned(terms, clauses, 500, 500 + seconds);
+    split.paid.iter().map(|amount| amount.to()).collect()
+}
+
+fn without(leg: usize, clause: Clause) -> U256 {
+    let mut held = [u32::MAX; 8];
+    held[leg] &= !clause.bit().0;
+    U256::from_be_bytes(LegClauses(held).to_be_bytes())
+}
+
+#[test]
+fn legs_whose_clauses_hold_are_paid_and_compute_by_the_second() {
+    assert_eq!(paid(&terms(), all_clauses(), 10), [1_000, 2_000, 0, 30]);
+    assert_eq!(paid(&terms(), all_clauses(), 600), [1_000, 2_000, 0, 1_800]);
+    assert_eq!(paid(&terms(), all_clauses(), 601), [1_000, 2_000, 0, 1_800], "never more");
+    assert_eq!(paid(&terms(), all_clauses(), 0), [1_000, 2_000, 0, 0]);
+    assert_eq!(paid(&terms(), U256::ZERO, 10), [0, 0, 0, 0]);
+}
+
+#[test]
+fn a_leg_is_not_paid_where_one_attested_clause_is_missing() {
+    for clause in Clauses::POLICY.intersection(Clauses::ATTESTED).iter() {
+        assert_eq!(paid(&terms(), without(0, clause), 10), [0, 2_000, 0, 30], "{clause}");
+        assert_eq!(paid(&terms(), without(3, clause), 10), [1_000, 2_000, 0, 0], "{clause}");
+    }
+}
+
+#[test]
+fn clauses_the_chain_enforces_are_not_asked_of_a_verdict() {
+    for clause in Clauses::ON_CHAIN.iter() {
+        assert_eq!(paid(&terms(), without(0, clause), 10), [1_000, 2_000, 0, 30], "{clause}");
+    }
+}
+
+#[test]
+fn clauses_of_another_leg_pay_nobody() {
+    let mut held = [u32::MAX; 8];
+    held[0] = 0;
+    let word = U256::from_be_bytes(LegClauses(held).to_be_bytes());
+    assert_eq!(paid(&terms(), word, 10), [0, 2_000, 0, 30]);
+}
+
+#[test]
+fn the_bond_goes_to_the_buyer_only_where_evidence_was_forged() {
+    let [forged, policy] = [true, false].map(|forged| Split::rejected(&terms(), forged));
+    let bond = U256::from(500);
+    assert_eq!((forged.bond_to_buyer, forged.bond_to_provider), (bond, U256::ZERO));
+    assert_eq!((policy.bond_to_buyer, policy.bond_to_provider), (U256::ZERO, bond));
+    assert_eq!(forged.refund, U256::from(4_800), "without the fee: operators earned it");
+    let split = Split::expired(&terms(), false);
+    assert_eq!((split.refund, split.bond_to_provider), (U256::from(4_851), U256::ZERO));
+}
+
+#[test]
+fn each_receiver_gets_one_transfer() {
+    let transfers = Split::earned(&terms(), all_clauses(), 500, 510).transfers(&terms());
+    let expected = [(OWNER, 3_000), (PROVIDER, 530), (BUYER, 1_770)];
+    assert_eq!(transfers, expected.map(|(to, amount)| (to, U256::from(amount))));
+}
+
+#[test]
+fn a_fee_is_shared_equally_and_the_rest_goes_to_the_first() {
+    let of = |fee: u64, count| shares(U256::from(fee), count).collect::<Vec<_>>();
+    assert_eq!(of(51, 3), [17, 17, 17].map(U256::from));
+    assert_eq!(of(50, 3), [18, 16, 16].map(U256::from));
+    assert_eq!(of(2, 3), [2, 0, 0].map(U256::from));
+    assert!(of(7, 0).is_empty());
+}
+
+fn word() -> impl Strategy<Value = U256> {
+    prop_oneof![any::<[u8; 32]>().prop_map(U256::from_be_bytes), any::<u64>().prop_map(U256::from)]
+}
+
+prop_compose! {
+    /// Orders between few people, so that they often meet themselves.
+    fn any_terms()(
+        legs in prop::collection::vec((1..=3_u8, 0..4_u8, 0..1_000_u64), 0..7),
+        rate in 0..100_u64, longest in 1..1_000_u64, bond in 0..1_000_u64, fee in 0..100_u64,
+        provider in 0..4_u8, buyer in 0..4_u8,
+    ) -> Terms {
+        let who = Address::with_last_byte;
+        let mut all: Vec<_> = legs
+            .into_iter()
+            .map(|(kind, payee, amount)| leg(kind, who(payee), amount, 0))
+            .collect();
+        all.push(leg(4, who(provider), rate * longest, rate));
+        Terms {
+            buyer: who(buyer),
+            provider: who(provider),
+            legs: all,
+            bond: U256::from(bond),
+            oracleFee: U256::from(fee),
+            ..Default::default()
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_way_out_pays_exactly_what_was_locked(
+        terms in any_terms(), clauses in word(), start in 0..500_u64, seconds in 0..2_000_u64,
+        bonded: bool, forged: bool,
+    ) {
+        let out = |split: &Split| sum(split.transfers(&terms).into_iter().map(|(_, amount)| amount));
+        let with_bond = locked(&terms) + terms.bond;
+        let earned = Split::earned(&terms, clauses, start, start + seconds);
+        prop_assert_eq!(out(&earned) + terms.oracleFee, with_bond);
+        prop_assert_eq!(out(&Split::rejected(&terms, forged)) + terms.oracleFee, with_bond);
+        let expected = if bonded { with_bond } else { locked(&terms) };
+        prop_assert_eq!(out(&Split::expired(&terms, bonded)), expected);
+    }
+
+    #[test]
+    fn no_receiver_gets_two_transfers_and_none_gets_nothing(terms in any_terms(), clauses in word()) {
+        let transfers = Split::earned(&terms, clauses, 0, 9).transfers(&terms);
+        for (i, (to, amount)) in transfers.iter().enumerate() {
+            prop_assert!(!amount.is_zero());
+            prop_assert!(transfers[..i].iter().all(|(other, _)| other != to));
+        }
+    }
+
+    #[test]
+    fn no_leg_earns_more_than_it_locked(terms in any_terms(), clauses in word(), seconds: u64) {
+        let split = Split::earned(&terms, clauses, 0, seconds);
+        prop_assert_eq!(split.paid.len(), terms.legs.len());
+        for (leg, earned) in terms.legs.iter().zip(&split.paid) {
+            prop_assert!(*earned <= leg.amount);
+        }
+    }
+
+    #[test]
+    fn shares_are_the_fee_and_nearly_equal(fee in word(), count in 1..100_u16) {
+        let shares: Vec<U256> = shares(fee, count).collect();
+        prop_assert_eq!(sum(shares.iter().copied()), fee);
+        prop_assert!(shares[0] - shares[shares.len() - 1] < U256::from(count));
+        prop_assert_eq!(shares[shares.len() - 1], fee / U256::from(count));
+    }
+
+    #[test]
+    fn scaling_is_checked_multiplication(rate in word(), seconds: u64) {
+        prop_assert_eq!(checked_scale(&rate, seconds), rate.checked_mul(U256::from(seconds)));
+    }
+}

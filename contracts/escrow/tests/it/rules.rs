@@ -1,0 +1,230 @@
+//! Which call may move an order from which state to which.
+
+use alloy_primitives::{Address, B256};
+use escrow::rules::{Effect, Record, State};
+use proptest::prelude::*;
+use vouch_abi::{IEscrow, call::Revert};
+use vouch_protocol::Reason;
+
+use crate::samples::*;
+
+const BLOCK: u64 = 7;
+
+fn placed() -> Record {
+    Record::placed(BLOCK)
+}
+
+fn accepted() -> Record {
+    placed().accept(&ORDER, &terms(), &PROVIDER, NOW, BLOCK).unwrap()
+}
+
+fn running() -> Record {
+    accepted().start(NOW + 150, BLOCK)
+}
+
+fn finished() -> Record {
+    running().finish(NOW + 250, BLOCK)
+}
+
+/// A record in every state.
+fn every() -> [Record; 7] {
+    [
+        Record::default(),
+        placed(),
+        accepted(),
+        running(),
+        finished(),
+        finished().end(State::Settled, BLOCK),
+        running().end(State::Refunded, BLOCK),
+    ]
+}
+
+fn wrong(expected: State, found: State) -> Revert {
+    IEscrow::WrongState { order: ORDER, expected: expected as u8, found: found as u8 }.into()
+}
+
+fn passed(deadline: u64) -> Revert {
+    IEscrow::DeadlinePassed { deadline, time: deadline + 1 }.into()
+}
+
+fn accept(record: Record, caller: Address, now: u64) -> Result<Record, Revert> {
+    record.accept(&ORDER, &terms(), &caller, now, BLOCK)
+}
+
+fn judge(record: Record, phase: u8, reason: u16, now: u64) -> Result<Effect, Revert> {
+    record.judge(&ORDER, &terms(), &verdict(phase, reason, now), now)
+}
+
+#[test]
+fn accept_errors_when_the_order_is_not_placed() {
+    for record in every().into_iter().filter(|record| record.state != State::Placed) {
+        let expected = Err(wrong(State::Placed, record.state));
+        assert_eq!(accept(record, PROVIDER, NOW), expected);
+    }
+}
+
+#[test]
+fn accept_errors_when_the_caller_is_not_the_provider() {
+    for caller in [BUYER, OWNER, STRANGER] {
+        let expected = IEscrow::NotProvider { caller, provider: PROVIDER };
+        assert_eq!(accept(placed(), caller, NOW), Err(expected.into()));
+    }
+}
+
+#[test]
+fn accept_errors_after_the_deadline() {
+    let deadline = deadlines().accept;
+    assert_eq!(accept(placed(), PROVIDER, deadline).unwrap().state, State::Accepted);
+    assert_eq!(accept(placed(), PROVIDER, deadline + 1), Err(passed(deadline)));
+}
+
+#[test]
+fn evidence_is_the_providers_in_its_phase_and_time() {
+    let announce = |record: Record, phase, caller: Address, now| {
+        record.announce(&ORDER, &terms(), phase, &caller, now)
+    };
+    assert_eq!(announce(accepted(), 1, PROVIDER, NOW), Ok(()));
+    assert_eq!(announce(running(), 2, PROVIDER, NOW), Ok(()));
+    let expected = IEscrow::WrongPhase { expected: 2, found: 1 };
+    assert_eq!(announce(running(), 1, PROVIDER, NOW), Err(expected.into()));
+    let expected = IEscrow::NotProvider { caller: STRANGER, provider: PROVIDER };
+    assert_eq!(announce(accepted(), 1, STRANGER, NOW), Err(expected.into()));
+    let deadline = deadlines().start;
+    assert_eq!(announce(accepted(), 1, PROVIDER, deadline + 1), Err(passed(deadline)));
+    assert_eq!(
+        announce(placed(), 1, PROVIDER, NOW),
+        Err(wrong(State::Accepted, State::Placed))
+    );
+}
+
+#[test]
+fn verdicts_do_what_their_reason_and_phase_say() {
+    let now = NOW + 180;
+    assert_eq!(judge(accepted(), 1, 0, now), Ok(Effect::Start));
+    assert_eq!(judge(running(), 2, 0, now), Ok(Effect::Finish));
+    for record in [accepted(), running()] {
+        let phase = record.phase().unwrap() as u8;
+        let forged = Reason::GpuSignatureInvalid.code();
+        assert_eq!(judge(record, phase, forged, now), Ok(Effect::Reject { forged: true }));
+        let policy = Reason::DebugEnabled.code();
+        assert_eq!(judge(record, phase, policy, now), Ok(Effect::Reject { forged: false }));
+    }
+}
+
+#[test]
+fn judge_errors_in_every_state_that_waits_for_no_verdict() {
+    for record in every().into_iter().filter(|record| record.phase().is_none()) {
+        assert_eq!(judge(record, 1, 0, NOW), Err(wrong(State::Accepted, record.state)));
+        assert_eq!(judge(record, 2, 0, NOW), Err(wrong(State::Running, record.state)));
+    }
+}
+
+#[test]
+fn judge_errors_when_the_phase_is_another() {
+    for (record, expected, found) in
+        [(accepted(), 1, 2), (running(), 2, 1), (accepted(), 1, 0), (running(), 2, 3)]
+    {
+        let wrong = IEscrow::WrongPhase { expected, found };
+        assert_eq!(judge(record, found, 0, NOW + 180), Err(wrong.into()));
+    }
+}
+
+#[test]
+fn judge_errors_when_the_verdict_is_of_another_order() {
+    let other = B256::repeat_byte(0xff);
+    let mut verdict = verdict(1, 0, NOW);
+    verdict.order = other;
+    let expected = IEscrow::VerdictMismatch { expected: ORDER, found: other };
+    assert_eq!(accepted().judge(&ORDER, &terms(), &verdict, NOW), Err(expected.into()));
+}
+
+#[test]
+fn judge_errors_when_the_verdict_is_inconclusive() {
+    for reason in [1, 99, 300, 404, 501, 600, u16::MAX] {
+        let expected = IEscrow::Inconclusive { reason };
+        assert_eq!(judge(accepted(), 1, reason, NOW), Err(expected.into()));
+    }
+}
+
+#[test]
+fn judge_errors_when_observed_in_the_future_or_before_the_start() {
+    let observed = |at, now| running().judge(&ORDER, &terms(), &verdict(2, 0, at), now);
+    let expected = IEscrow::ObservedInFuture { observedAt: NOW + 181, time: NOW + 180 };
+    assert_eq!(observed(NOW + 181, NOW + 180), Err(expected.into()));
+    let expected = IEscrow::ObservedBeforeStart { observedAt: NOW + 149, startedAt: NOW + 150 };
+    assert_eq!(observed(NOW + 149, NOW + 180), Err(expected.into()));
+    assert_eq!(observed(NOW + 150, NOW + 180), Ok(Effect::Finish));
+}
+
+#[test]
+fn judge_errors_after_the_deadline() {
+    for (record, phase, deadline) in
+        [(accepted(), 1, deadlines().start), (running(), 2, deadlines().finish)]
+    {
+        assert!(judge(record, phase, 0, deadline).is_ok());
+        assert_eq!(judge(record, phase, 0, deadline + 1), Err(passed(deadline)));
+    }
+}
+
+#[test]
+fn settle_errors_while_the_window_is_open() {
+    let settle = |now| finished().settle(&ORDER, &terms(), now);
+    let closes = NOW + 300;
+    let expected = IEscrow::WindowOpen { closes, time: closes - 1 };
+    assert_eq!(settle(closes - 1), Err(expected.into()));
+    assert_eq!(settle(closes), Ok(()));
+    assert_eq!(settle(u64::MAX), Ok(()), "no deadline ends an undisputed order");
+}
+
+#[test]
+fn settle_errors_when_the_order_is_not_finished() {
+    for record in every().into_iter().filter(|record| record.state != State::Finished) {
+        let expected = Err(wrong(State::Finished, record.state));
+        assert_eq!(record.settle(&ORDER, &terms(), u64::MAX), expected);
+    }
+}
+
+#[test]
+fn refund_errors_until_the_deadline_of_the_state() {
+    let d = deadlines();
+    for (record, deadline) in [(placed(), d.accept), (accepted(), d.start), (running(), d.finish)] {
+        let expected = IEscrow::DeadlineNotPassed { deadline, time: deadline };
+        assert_eq!(record.expire(&ORDER, &terms(), deadline), Err(expected.into()));
+        assert_eq!(record.expire(&ORDER, &terms(), deadline + 1), Ok(()));
+    }
+}
+
+#[test]
+fn refund_errors_when_the_order_is_finished_over_or_none() {
+    for record in every() {
+        let waits = matches!(record.state, State::Placed | State::Accepted | State::Running);
+        let result = record.expire(&ORDER, &terms(), u64::MAX);
+        let expected =
+            if waits { Ok(()) } else { Err(wrong(State::Running, record.state)) };
+        assert_eq!(result, expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn packing_round_trips(which in 0..7_usize, since: u64, started: u64, finished: u64) {
+        let record = Record {
+            since_block: since,
+            started_at: started,
+            finished_at: finished,
+            ..every()[which]
+        };
+        prop_assert_eq!(Record::unpack(&record.pack()), record);
+    }
+
+    #[test]
+    fn at_any_time_an_order_moves_forwards_or_back_and_never_both(now: u64, which in 1..4_usize) {
+        let record = every()[which];
+        let forwards = match record.state {
+            State::Placed => accept(record, PROVIDER, now).is_ok(),
+            _ => judge(record, record.phase().unwrap() as u8, 0, now.max(record.started_at)).is_ok(),
+        };
+        let now = if record.state == State::Placed { now } else { now.max(record.started_at) };
+        prop_assert_ne!(forwards, record.expire(&ORDER, &terms(), now).is_ok());
+    }
+}

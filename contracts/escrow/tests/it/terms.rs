@@ -1,0 +1,198 @@
+//! What `place` makes of a request, and what it refuses.
+
+use alloy_primitives::{Address, B256, U256};
+use proptest::prelude::*;
+use sha2::{Digest, Sha256};
+use vouch_abi::{
+    Deadlines, IEscrow, Requirements, Terms, call::Revert, id, wire::Request, wire::RequestedLeg,
+};
+use vouch_protocol::{
+    clause::{Clause, Clauses},
+    statement::inputs_digest,
+};
+
+use crate::samples::*;
+
+fn derive(request: Request) -> Result<Terms, Revert> {
+    escrow::terms::derive(request, BUYER, NOW)
+}
+
+fn refused(request: Request) -> Revert {
+    derive(request).expect_err("refused")
+}
+
+fn invalid(field: &str) -> Revert {
+    IEscrow::InvalidOrder { field: field.to_string() }.into()
+}
+
+fn invalid_leg(leg: u8, field: &str) -> Revert {
+    IEscrow::InvalidLeg { leg, field: field.to_string() }.into()
+}
+
+fn with_legs(legs: Vec<RequestedLeg>) -> Request {
+    Request { legs, ..request() }
+}
+
+#[test]
+fn legs_come_from_their_offers() {
+    let terms = derive(request()).unwrap();
+    assert_eq!((terms.buyer, terms.provider, terms.token), (BUYER, PROVIDER, TOKEN));
+    let amounts: Vec<u64> = terms.legs.iter().map(|leg| leg.amount.to()).collect();
+    assert_eq!(amounts, [1_000, 2_000, 0, 1_800], "compute: rate times the longest duration");
+    assert_eq!(terms.legs[3].rate, U256::from(3));
+    assert_eq!(terms.legs[0].rate, U256::ZERO);
+    for (leg, requested) in terms.legs.iter().zip(request().legs) {
+        assert_eq!(leg.offer, id::offer_id(&requested.offer));
+        assert_eq!(leg.payee, requested.offer.owner);
+        assert_eq!(leg.digest, requested.offer.digest);
+        assert_eq!(leg.clauses, Clauses::POLICY.0);
+    }
+    assert_eq!(escrow::terms::workload(&terms), B256::repeat_byte(3));
+    let assets = [B256::repeat_byte(1), B256::repeat_byte(2)];
+    let inputs: [u8; 32] = Sha256::digest(escrow::terms::inputs(&terms)).into();
+    assert_eq!(B256::new(inputs), inputs_digest(&assets), "what the session says of its inputs");
+}
+
+#[test]
+fn waived_clauses_are_not_required_and_requirements_are_the_datasets() {
+    let mut wanted = request();
+    wanted.legs[1].any = Clauses::POLICY.0;
+    wanted.requirements = Requirements { minRecords: 1, ..Default::default() };
+    let terms = derive(wanted).unwrap();
+    assert_eq!(terms.legs[0].clauses, Clauses::POLICY.with(Clause::Requirements).0);
+    assert_eq!(terms.legs[1].clauses, 0);
+    assert_eq!(terms.legs[3].clauses, Clauses::POLICY.0);
+}
+
+#[test]
+fn derive_errors_when_there_are_no_legs_or_too_many() {
+    assert_eq!(refused(with_legs(vec![])), invalid("legs"));
+    let legs = |count: u8| -> Vec<RequestedLeg> {
+        let mut legs = vec![requested(4, 1)];
+        for n in 1..count {
+            let mut leg = requested(1, 1);
+            leg.offer.salt = B256::repeat_byte(n);
+            legs.push(leg);
+        }
+        legs
+    };
+    assert!(derive(with_legs(legs(8))).is_ok());
+    assert_eq!(refused(with_legs(legs(9))), invalid("legs"));
+}
+
+#[test]
+fn derive_errors_when_there_is_not_exactly_one_compute_leg() {
+    assert_eq!(refused(with_legs(vec![requested(1, 5)])), invalid("compute"));
+    let mut second = requested(4, 3);
+    second.offer.salt = B256::repeat_byte(7);
+    assert_eq!(refused(with_legs(vec![requested(4, 3), second])), invalid_leg(1, "kind"));
+}
+
+#[test]
+fn derive_errors_when_there_are_two_workload_legs() {
+    let mut second = requested(3, 0);
+    second.offer.salt = B256::repeat_byte(7);
+    let legs = vec![requested(3, 0), second, requested(4, 3)];
+    assert_eq!(refused(with_legs(legs)), invalid_leg(1, "kind"));
+}
+
+#[test]
+fn derive_errors_when_a_leg_is_of_no_kind() {
+    for kind in [0, 5, 255] {
+        let legs = vec![requested(4, 3), requested(kind, 1)];
+        assert_eq!(refused(with_legs(legs)), invalid_leg(1, "kind"));
+    }
+}
+
+#[test]
+fn derive_errors_when_an_offer_stands_twice() {
+    let legs = vec![requested(1, 5), requested(4, 3), requested(1, 5)];
+    assert_eq!(refused(with_legs(legs)), invalid_leg(2, "offer"));
+}
+
+#[test]
+fn derive_errors_when_tokens_are_mixed() {
+    let mut wanted = request();
+    let found = Address::repeat_byte(0x71);
+    wanted.legs[2].offer.token = found;
+    let expected = IEscrow::MixedTokens { leg: 2, expected: TOKEN, found };
+    assert_eq!(refused(wanted), expected.into());
+}
+
+#[test]
+fn derive_errors_when_a_field_is_out_of_range() {
+    let requirements = Requirements { minQuality: 1_000_001, ..Default::default() };
+    for (field, wanted) in [
+        ("maxDuration", Request { maxDuration: 0, ..request() }),
+        ("purpose", Request { purpose: 0, ..request() }),
+        ("purpose", Request { purpose: 0b0011, ..request() }),
+        ("purpose", Request { purpose: 0b1_0000, ..request() }),
+        ("resultKey", Request { resultKey: B256::ZERO, ..request() }),
+        ("requirements.minQuality", Request { requirements, ..request() }),
+        ("challengeWindow", Request { challengeWindow: u64::MAX, ..request() }),
+    ] {
+        assert_eq!(refused(wanted), invalid(field));
+    }
+}
+
+#[test]
+fn derive_errors_when_requirements_have_no_dataset() {
+    let requirements = Requirements { minBytes: 1, ..Default::default() };
+    let wanted = Request { requirements, legs: vec![requested(4, 3)], ..request() };
+    assert_eq!(refused(wanted), invalid("requirements"));
+}
+
+#[test]
+fn derive_errors_when_deadlines_are_past_or_not_ascending() {
+    let with = |deadlines| Request { deadlines, ..request() };
+    let d = deadlines();
+    for accept in [0, NOW - 1, NOW] {
+        let expected = IEscrow::DeadlinePassed { deadline: accept, time: NOW };
+        assert_eq!(refused(with(Deadlines { accept, ..d.clone() })), expected.into());
+    }
+    for (deadlines, earlier, later) in [
+        (Deadlines { start: d.accept, ..d.clone() }, d.accept, d.accept),
+        (Deadlines { finish: d.start, ..d.clone() }, d.start, d.start),
+        (Deadlines { settle: d.finish + 49, ..d.clone() }, d.finish + 50, d.finish + 49),
+        (Deadlines { accept: u64::MAX, ..d.clone() }, u64::MAX, d.start),
+    ] {
+        let expected = IEscrow::DeadlinesNotAscending { earlier, later };
+        assert_eq!(refused(with(deadlines)), expected.into());
+    }
+    assert!(derive(with(Deadlines { settle: d.finish + 50, ..d })).is_ok());
+}
+
+#[test]
+fn derive_errors_when_an_amount_or_the_total_overflows() {
+    let mut wanted = request();
+    wanted.legs[3].offer.price = U256::MAX / U256::from(600) + U256::from(1);
+    assert_eq!(refused(wanted), invalid_leg(3, "amount"));
+    let mut wanted = request();
+    wanted.legs[0].offer.price = U256::MAX;
+    assert_eq!(refused(wanted), invalid("total"));
+    assert_eq!(refused(Request { bond: U256::MAX, ..request() }), invalid("total"));
+    assert_eq!(refused(Request { oracleFee: U256::MAX, ..request() }), invalid("total"));
+    let rest = U256::MAX - U256::from(1_000 + 2_000 + 1_800 + 51);
+    assert!(derive(Request { bond: rest, ..request() }).is_ok(), "exactly a word");
+    let more = rest + U256::from(1);
+    assert_eq!(refused(Request { bond: more, ..request() }), invalid("total"));
+}
+
+#[test]
+fn free_legs_are_allowed() {
+    let terms = derive(with_legs(vec![requested(1, 0), requested(4, 0)])).unwrap();
+    assert!(terms.legs.iter().all(|leg| leg.amount.is_zero()));
+}
+
+proptest! {
+    #[test]
+    fn every_field_of_the_terms_reaches_the_order_id(byte in 0..32_usize, bit in 0..8_u32) {
+        let id = |terms: &Terms| id::order_id(1, TOKEN, terms);
+        let mut changed = terms();
+        changed.salt.0[byte] ^= 1 << bit;
+        prop_assert_ne!(id(&changed), id(&terms()));
+        let mut changed = terms();
+        changed.legs[0].amount ^= U256::from(1) << (8 * byte as u32 + bit);
+        prop_assert_ne!(id(&changed), id(&terms()));
+    }
+}
