@@ -210,7 +210,9 @@ fn bounded(json: &[u8]) -> Result<(), Rejection> {
 fn chain(text: Option<String>, field: &str) -> Result<Vec<Vec<u8>>, Rejection> {
     match text {
         None => Ok(Vec::new()),
-        Some(text) => decode::certificates(text.as_bytes()).map_err(|r| r.within(field)),
+        // Chains that were taken from a quote end in zero.
+        Some(text) => decode::certificates(text.trim_end_matches('\0').as_bytes())
+            .map_err(|r| r.within(field)),
     }
 }
 
