@@ -3,13 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::{B256, TxHash, U256};
 use alloy::providers::Provider;
 use alloy::rpc::types::{Filter, Log, TransactionReceipt};
 use alloy::sol_types::{SolCall, SolEvent};
 use vouch_abi::id::policy_id;
 use vouch_abi::{
     Deadlines, IEscrow, IUsage, LegRequest, Offer, OrderRequest, Policy, Requirements, Terms,
+    Verdict,
 };
 use vouch_protocol::{Phase, challenge};
 
@@ -352,16 +353,20 @@ impl Market {
     /// [`Error::OrderNotFound`], [`Error::Decode`] where a policy is nowhere to be found.
     pub async fn policies(&self, placed: &Placed) -> Result<Vec<Policy>, Error> {
         let log = self.placed_log(placed.order).await?;
-        self.policies_in(&log, &placed.terms).await
+        self.policies_of(log.transaction_hash, &placed.terms).await
     }
 
-    /// As [`policies`](Self::policies), from the order's `OrderPlaced` log.
+    /// As [`policies`](Self::policies), where the transaction that placed the order is known.
     ///
     /// # Errors
     /// [`Error::Decode`] where a policy is nowhere to be found.
-    pub async fn policies_in(&self, log: &Log, terms: &Terms) -> Result<Vec<Policy>, Error> {
+    pub async fn policies_of(
+        &self,
+        tx: Option<TxHash>,
+        terms: &Terms,
+    ) -> Result<Vec<Policy>, Error> {
         let mut brought = Vec::new();
-        if let Some(tx) = log.transaction_hash
+        if let Some(tx) = tx
             && let Some(tx) = self.provider.get_transaction_by_hash(tx).await?
             && let Ok(call) =
                 IEscrow::placeCall::abi_decode(alloy::consensus::Transaction::input(&tx))
@@ -385,6 +390,20 @@ impl Market {
             policies.push(policy);
         }
         Ok(policies)
+    }
+
+    /// The verdict that a transaction brought to the escrow; none where it did so through another
+    /// contract.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`].
+    pub async fn verdict_in(&self, tx: TxHash) -> Result<Option<Verdict>, Error> {
+        let found = self.provider.get_transaction_by_hash(tx).await?;
+        Ok(found.and_then(|tx| {
+            let input = alloy::consensus::Transaction::input(&tx);
+            let call = IEscrow::submitVerdictCall::abi_decode(input).ok()?;
+            Some(call.verdict)
+        }))
     }
 
     /// A policy that was published at `usage`.

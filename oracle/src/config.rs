@@ -1,0 +1,576 @@
+//! The configuration: one TOML file, whose documented example is `oracle.example.toml`.
+//!
+//! Unknown keys are refused: a misspelt limit must not be a missing one.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use vouch_client::is_development;
+
+/// Largest value of `evidence.max_bytes`: bundles are held in memory while they are verified.
+pub const MAX_EVIDENCE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("configuration {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is not TOML of this shape.
+    #[error("configuration {}: {detail}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        detail: String,
+    },
+    /// A key has a value that is not possible.
+    #[error("configuration: {key}: expected {expected}, found {found}")]
+    Value {
+        /// The key's path.
+        key: String,
+        /// What would do.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// Something for development chains only, elsewhere.
+    #[error(
+        "configuration: {key}: {what} is for development chains (chain id 31337 or 412346) only, this market is on chain id {chain_id}"
+    )]
+    DevelopmentOnly {
+        /// The key's path.
+        key: &'static str,
+        /// What is refused.
+        what: &'static str,
+        /// The market's chain.
+        chain_id: u64,
+    },
+}
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The chain and its market.
+    pub chain: Chain,
+    /// Who signs.
+    pub keys: Keys,
+    /// Where the daemon keeps what it knows.
+    pub store: Store,
+    /// Where bundles come from.
+    #[serde(default)]
+    pub evidence: Evidence,
+    /// What else is trusted than the vendors' roots.
+    #[serde(default)]
+    pub trust: Trust,
+    /// How transactions are sent.
+    #[serde(default)]
+    pub submit: Submit,
+    /// The HTTP server.
+    #[serde(default)]
+    pub server: Server,
+}
+
+/// `[chain]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chain {
+    /// The deployment's file, relative to the configuration's directory.
+    pub deployment: PathBuf,
+    /// Endpoints, best first: `ws://`, `wss://`, `http://` or `https://`.
+    pub endpoints: Vec<String>,
+    /// Blocks on top of a block before its events count.
+    #[serde(default)]
+    pub confirmations: u64,
+    /// Blocks after which no reorganisation is expected; hashes of that many are kept.
+    #[serde(default = "default::finality")]
+    pub finality: u64,
+    /// How often the head is asked for where no subscription tells of it.
+    #[serde(default = "default::poll_ms")]
+    pub poll_ms: u64,
+    /// How long an endpoint may take to answer.
+    #[serde(default = "default::timeout_ms")]
+    pub timeout_ms: u64,
+}
+
+/// `[keys]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// Operators' keys: each signs every verdict. More than one is for development chains, where
+    /// one daemon stands for a quorum.
+    pub verdict: Vec<Key>,
+    /// Pays for transactions.
+    pub gas: Key,
+}
+
+/// Where a key comes from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Key {
+    /// An environment variable with 32 bytes of hex. Development chains only.
+    Env(String),
+    /// A file with 32 bytes of hex. Development chains only.
+    File(PathBuf),
+    /// An encrypted keystore file (Web3 secret storage).
+    Keystore {
+        /// The keystore.
+        path: PathBuf,
+        /// A file with its password; a final newline is not part of it.
+        password_file: PathBuf,
+    },
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// The database's directory, relative to the configuration's directory.
+    pub dir: PathBuf,
+    /// Bundles by digest; by default `evidence` next to the database.
+    pub evidence_dir: Option<PathBuf>,
+}
+
+/// `[evidence]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evidence {
+    /// Where bundles are looked for after the evidence store, in this order: `dir:/path` or
+    /// `http(s)://base/`, which answers `GET base/v1/evidence/<digest>`.
+    pub sources: Vec<String>,
+    /// Most bytes of a bundle.
+    pub max_bytes: u64,
+    /// How long a source may take.
+    pub timeout_ms: u64,
+}
+
+/// `[trust]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trust {
+    /// A simulator's roots. Development chains only.
+    pub simulated: Option<Simulated>,
+}
+
+/// Certificates of a simulator, DER or PEM.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Simulated {
+    /// Stands for NVIDIA's device root.
+    pub nvidia_root: PathBuf,
+    /// Stands for AMD's root key.
+    pub amd_ark: PathBuf,
+    /// Stands for AMD's signing key.
+    pub amd_ask: PathBuf,
+}
+
+/// `[submit]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Submit {
+    /// How long a transaction may wait before it is replaced with higher fees.
+    pub replace_after_ms: u64,
+    /// No transaction offers more per gas than this.
+    pub max_fee_gwei: u64,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Where the HTTP server listens.
+    pub listen: SocketAddr,
+    /// How many bundles are verified at a time.
+    pub workers: usize,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self {
+            sources: Vec::new(),
+            max_bytes: 8 * 1024 * 1024,
+            timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Default for Submit {
+    fn default() -> Self {
+        Self {
+            replace_after_ms: 30_000,
+            max_fee_gwei: 100,
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8640)),
+            workers: 2,
+        }
+    }
+}
+
+mod default {
+    pub(super) const fn finality() -> u64 {
+        256
+    }
+
+    pub(super) const fn poll_ms() -> u64 {
+        1000
+    }
+
+    pub(super) const fn timeout_ms() -> u64 {
+        10_000
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration. Relative paths become paths from the file's directory.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the key and what was expected.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut config: Self = toml::from_str(&text).map_err(|e| ConfigError::Malformed {
+            path: path.to_owned(),
+            detail: e.to_string(),
+        })?;
+        config.anchor(path.parent().unwrap_or(Path::new(".")));
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what depends on the market's chain.
+    ///
+    /// # Errors
+    /// [`ConfigError::DevelopmentOnly`].
+    pub fn check_chain(&self, chain_id: u64) -> Result<(), ConfigError> {
+        if is_development(chain_id) {
+            return Ok(());
+        }
+        let refuse = |key, what| {
+            Err(ConfigError::DevelopmentOnly {
+                key,
+                what,
+                chain_id,
+            })
+        };
+        if self.trust.simulated.is_some() {
+            return refuse("trust.simulated", "a simulator's root");
+        }
+        if self.keys.verdict.len() > 1 {
+            return refuse("keys.verdict", "more than one operator in a daemon");
+        }
+        if !matches!(self.keys.gas, Key::Keystore { .. }) {
+            return refuse("keys.gas", "a key that is not in an encrypted keystore");
+        }
+        match self.keys.verdict.first() {
+            Some(Key::Keystore { .. }) | None => Ok(()),
+            Some(_) => refuse("keys.verdict", "a key that is not in an encrypted keystore"),
+        }
+    }
+
+    /// Where bundles are kept.
+    pub fn evidence_dir(&self) -> PathBuf {
+        let beside = || self.store.dir.with_file_name("evidence");
+        self.store.evidence_dir.clone().unwrap_or_else(beside)
+    }
+
+    /// How often the head is asked for.
+    pub const fn poll(&self) -> Duration {
+        Duration::from_millis(self.chain.poll_ms)
+    }
+
+    fn anchor(&mut self, dir: &Path) {
+        let anchor = |path: &mut PathBuf| *path = dir.join(&path);
+        anchor(&mut self.chain.deployment);
+        anchor(&mut self.store.dir);
+        self.store.evidence_dir.as_mut().map(anchor);
+        for key in self.keys.verdict.iter_mut().chain([&mut self.keys.gas]) {
+            match key {
+                Key::Env(_) => {}
+                Key::File(path) => anchor(path),
+                Key::Keystore {
+                    path,
+                    password_file,
+                } => {
+                    anchor(path);
+                    anchor(password_file);
+                }
+            }
+        }
+        if let Some(simulated) = &mut self.trust.simulated {
+            anchor(&mut simulated.nvidia_root);
+            anchor(&mut simulated.amd_ark);
+            anchor(&mut simulated.amd_ask);
+        }
+        for source in &mut self.evidence.sources {
+            if let Some(path) = source.strip_prefix("dir:") {
+                *source = format!("dir:{}", dir.join(path).display());
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        require(
+            !self.chain.endpoints.is_empty(),
+            "chain.endpoints",
+            "at least one",
+            "none",
+        )?;
+        for (i, url) in self.chain.endpoints.iter().enumerate() {
+            let known = ["http://", "https://", "ws://", "wss://"];
+            let fits = known.iter().any(|scheme| url.starts_with(scheme));
+            require(
+                fits,
+                format!("chain.endpoints[{i}]"),
+                "http://, https://, ws:// or wss://",
+                format!("{url:?}"),
+            )?;
+        }
+        for (i, source) in self.evidence.sources.iter().enumerate() {
+            let known = ["http://", "https://", "dir:"];
+            let fits = known.iter().any(|scheme| source.starts_with(scheme));
+            require(
+                fits,
+                format!("evidence.sources[{i}]"),
+                "dir:/path, http:// or https://",
+                format!("{source:?}"),
+            )?;
+        }
+        require(
+            !self.keys.verdict.is_empty(),
+            "keys.verdict",
+            "at least one key",
+            "none",
+        )?;
+        let ranges = [
+            ("chain.finality", self.chain.finality, 1, 1_000_000),
+            (
+                "chain.confirmations",
+                self.chain.confirmations,
+                0,
+                self.chain.finality,
+            ),
+            ("chain.poll_ms", self.chain.poll_ms, 10, 600_000),
+            ("chain.timeout_ms", self.chain.timeout_ms, 100, 600_000),
+            (
+                "evidence.max_bytes",
+                self.evidence.max_bytes,
+                1024,
+                MAX_EVIDENCE_BYTES,
+            ),
+            (
+                "evidence.timeout_ms",
+                self.evidence.timeout_ms,
+                100,
+                600_000,
+            ),
+            (
+                "submit.replace_after_ms",
+                self.submit.replace_after_ms,
+                100,
+                3_600_000,
+            ),
+            (
+                "submit.max_fee_gwei",
+                self.submit.max_fee_gwei,
+                1,
+                1_000_000,
+            ),
+            ("server.workers", self.server.workers as u64, 1, 1024),
+        ];
+        for (key, found, least, most) in ranges {
+            let fits = (least..=most).contains(&found);
+            require(fits, key, format!("{least} to {most}"), found.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+fn require(
+    holds: bool,
+    key: impl Into<String>,
+    expected: impl Into<String>,
+    found: impl Into<String>,
+) -> Result<(), ConfigError> {
+    if holds {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key: key.into(),
+        expected: expected.into(),
+        found: found.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+        [chain]
+        deployment = "31337.json"
+        endpoints = ["http://127.0.0.1:8547"]
+        [keys]
+        verdict = [{ env = "A" }]
+        gas = { env = "B" }
+        [store]
+        dir = "db"
+    "#;
+
+    fn load(text: &str) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("oracle.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path)
+    }
+
+    #[test]
+    fn the_documented_example_is_a_configuration() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle.example.toml");
+        let config = Config::load(&path).unwrap();
+        assert!(config.check_chain(412_346).is_ok());
+    }
+
+    #[test]
+    fn defaults_are_filled_in_and_paths_are_the_files() {
+        let config = load(SMALL).unwrap();
+        assert_eq!(config.chain.finality, 256);
+        assert!(config.chain.deployment.is_absolute());
+        assert!(config.evidence_dir().ends_with("evidence"));
+    }
+
+    /// Each row: what is written, what stands there instead, what the error must name.
+    #[test]
+    fn faults_are_refused_by_name() {
+        let table = [
+            ("dir = \"db\"", "", "dir"),
+            ("dir = \"db\"", "dir = 7", "string"),
+            ("dir = \"db\"", "dir = \"db\"\ndirr = \"x\"", "dirr"),
+            ("[store]", "[stor]", "stor"),
+            ("\"http://127.0.0.1:8547\"", "", "chain.endpoints"),
+            (
+                "\"http://127.0.0.1:8547\"",
+                "\"127.0.0.1:8547\"",
+                "chain.endpoints[0]",
+            ),
+            ("{ env = \"A\" }", "", "keys.verdict"),
+            ("{ env = \"A\" }", "{ envi = \"A\" }", "envi"),
+            (
+                "{ env = \"A\" }",
+                "{ keystore = { path = \"x\" } }",
+                "password_file",
+            ),
+            (
+                "[store]",
+                "[evidence]\nmax_bytes = 1\n[store]",
+                "evidence.max_bytes",
+            ),
+            (
+                "[store]",
+                "[evidence]\nmax_bytes = -1\n[store]",
+                "max_bytes",
+            ),
+            (
+                "[store]",
+                "[evidence]\nsources = [\"ftp://x\"]\n[store]",
+                "evidence.sources[0]",
+            ),
+            (
+                "[store]",
+                "[server]\nlisten = \"nowhere\"\n[store]",
+                "listen",
+            ),
+            (
+                "[store]",
+                "[server]\nworkers = 0\n[store]",
+                "server.workers",
+            ),
+            (
+                "[store]",
+                "[submit]\nmax_fee_gwei = 0\n[store]",
+                "submit.max_fee_gwei",
+            ),
+            (
+                "[store]",
+                "[submit]\nreplace_after_ms = 1\n[store]",
+                "submit.replace_after_ms",
+            ),
+            (
+                "[keys]",
+                "confirmations = 1000\n[keys]",
+                "chain.confirmations",
+            ),
+            ("[keys]", "finality = 0\n[keys]", "chain.finality"),
+            ("[chain]", "[chain", "expected"),
+        ];
+        for (good, bad, named) in table {
+            assert!(SMALL.contains(good), "{good}");
+            let error = load(&SMALL.replacen(good, bad, 1)).unwrap_err().to_string();
+            assert!(error.contains(named), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Config::load(Path::new("/nowhere/oracle.toml")).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/oracle.toml"));
+    }
+
+    #[test]
+    fn what_is_for_development_is_refused_elsewhere() {
+        let keystore = "{ keystore = { path = \"a\", password_file = \"b\" } }";
+        let strict = SMALL
+            .replace("{ env = \"A\" }", keystore)
+            .replace("{ env = \"B\" }", keystore);
+        let simulated =
+            "[trust.simulated]\nnvidia_root = \"n\"\namd_ark = \"a\"\namd_ask = \"s\"\n";
+        let rows = [
+            (strict.clone(), None),
+            (format!("{strict}\n{simulated}"), Some("trust.simulated")),
+            (
+                strict.replacen(keystore, "{ env = \"A\" }", 1),
+                Some("keys.verdict"),
+            ),
+            (
+                strict.replacen(
+                    &format!("[{keystore}]"),
+                    &format!("[{keystore}, {keystore}]"),
+                    1,
+                ),
+                Some("keys.verdict"),
+            ),
+            (
+                strict.replacen(&format!("gas = {keystore}"), "gas = { file = \"k\" }", 1),
+                Some("keys.gas"),
+            ),
+        ];
+        for (text, refused) in rows {
+            let config = load(&text).unwrap();
+            for chain_id in [31337, 412_346] {
+                assert!(config.check_chain(chain_id).is_ok());
+            }
+            for chain_id in [1, 42161, 421_614] {
+                let error = config.check_chain(chain_id).err().map(|e| e.to_string());
+                match refused {
+                    None => assert_eq!(error, None, "{text}"),
+                    Some(key) => assert!(error.unwrap().contains(key), "{text}"),
+                }
+            }
+        }
+    }
+}
