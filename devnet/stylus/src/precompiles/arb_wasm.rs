@@ -9,6 +9,7 @@ use revm::{
 use super::{
     Answer, Call, Fault, Method,
     abi::ArbWasm::{self, ArbWasmCalls as Calls},
+    returns,
 };
 use crate::{
     code::{Code, decompress},
@@ -55,7 +56,7 @@ pub(super) fn arb_wasm<DB: Database>(call: &mut Call<'_, DB>) -> Answer {
     match method {
         Calls::activateProgram(args) => {
             let (version, fee) = activate(call, &params, args.program)?;
-            Call::<DB>::returns::<ArbWasm::activateProgramCall>(&ArbWasm::activateProgramReturn {
+            returns::<ArbWasm::activateProgramCall>(&ArbWasm::activateProgramReturn {
                 version,
                 dataFee: fee,
             })
@@ -64,21 +65,19 @@ pub(super) fn arb_wasm<DB: Database>(call: &mut Call<'_, DB>) -> Answer {
             keepalive(call, &params, args.codehash)?;
             Ok(Vec::new())
         }
-        Calls::stylusVersion(_) => {
-            Call::<DB>::returns::<ArbWasm::stylusVersionCall>(&params.version)
-        }
+        Calls::stylusVersion(_) => returns::<ArbWasm::stylusVersionCall>(&params.version),
         Calls::codehashVersion(args) => {
             let program = call.active(&params, args.codehash)?;
-            Call::<DB>::returns::<ArbWasm::codehashVersionCall>(&program.version)
+            returns::<ArbWasm::codehashVersionCall>(&program.version)
         }
         Calls::codehashAsmSize(args) => {
             let program = call.active(&params, args.codehash)?;
             let bytes = program.asm_kb.saturating_mul(1024);
-            Call::<DB>::returns::<ArbWasm::codehashAsmSizeCall>(&bytes)
+            returns::<ArbWasm::codehashAsmSizeCall>(&bytes)
         }
         Calls::programVersion(args) => {
             let program = call.active_at(&params, args.program)?;
-            Call::<DB>::returns::<ArbWasm::programVersionCall>(&program.version)
+            returns::<ArbWasm::programVersionCall>(&program.version)
         }
         Calls::programInitGas(args) => {
             let program = call.active_at(&params, args.program)?;
@@ -89,44 +88,38 @@ pub(super) fn arb_wasm<DB: Database>(call: &mut Call<'_, DB>) -> Answer {
             } else {
                 load
             };
-            Call::<DB>::returns::<ArbWasm::programInitGasCall>(&(uncached, start).into())
+            returns::<ArbWasm::programInitGasCall>(&(uncached, start).into())
         }
         Calls::programMemoryFootprint(args) => {
             let program = call.active_at(&params, args.program)?;
-            Call::<DB>::returns::<ArbWasm::programMemoryFootprintCall>(&program.footprint)
+            returns::<ArbWasm::programMemoryFootprintCall>(&program.footprint)
         }
         Calls::programTimeLeft(args) => {
             let program = call.active_at(&params, args.program)?;
             let left = program.time_left(&params, call.now());
-            Call::<DB>::returns::<ArbWasm::programTimeLeftCall>(&left)
+            returns::<ArbWasm::programTimeLeftCall>(&left)
         }
-        Calls::inkPrice(_) => Call::<DB>::returns::<ArbWasm::inkPriceCall>(&params.ink_price),
-        Calls::maxStackDepth(_) => {
-            Call::<DB>::returns::<ArbWasm::maxStackDepthCall>(&params.max_stack_depth)
-        }
-        Calls::freePages(_) => Call::<DB>::returns::<ArbWasm::freePagesCall>(&params.free_pages),
-        Calls::pageGas(_) => Call::<DB>::returns::<ArbWasm::pageGasCall>(&params.page_gas),
-        Calls::pageRamp(_) => Call::<DB>::returns::<ArbWasm::pageRampCall>(&PAGE_RAMP),
-        Calls::pageLimit(_) => Call::<DB>::returns::<ArbWasm::pageLimitCall>(&params.page_limit),
+        Calls::inkPrice(_) => returns::<ArbWasm::inkPriceCall>(&params.ink_price),
+        Calls::maxStackDepth(_) => returns::<ArbWasm::maxStackDepthCall>(&params.max_stack_depth),
+        Calls::freePages(_) => returns::<ArbWasm::freePagesCall>(&params.free_pages),
+        Calls::pageGas(_) => returns::<ArbWasm::pageGasCall>(&params.page_gas),
+        Calls::pageRamp(_) => returns::<ArbWasm::pageRampCall>(&PAGE_RAMP),
+        Calls::pageLimit(_) => returns::<ArbWasm::pageLimitCall>(&params.page_limit),
         Calls::minInitGas(_) => {
             let load = u64::from(params.min_init_gas) * 128;
             let start = u64::from(params.min_cached_init_gas) * 32;
-            Call::<DB>::returns::<ArbWasm::minInitGasCall>(&(load, start).into())
+            returns::<ArbWasm::minInitGasCall>(&(load, start).into())
         }
         Calls::initCostScalar(_) => {
             let percent = u64::from(params.init_cost_scalar) * 2;
-            Call::<DB>::returns::<ArbWasm::initCostScalarCall>(&percent)
+            returns::<ArbWasm::initCostScalarCall>(&percent)
         }
-        Calls::expiryDays(_) => Call::<DB>::returns::<ArbWasm::expiryDaysCall>(&params.expiry_days),
-        Calls::keepaliveDays(_) => {
-            Call::<DB>::returns::<ArbWasm::keepaliveDaysCall>(&params.keepalive_days)
-        }
+        Calls::expiryDays(_) => returns::<ArbWasm::expiryDaysCall>(&params.expiry_days),
+        Calls::keepaliveDays(_) => returns::<ArbWasm::keepaliveDaysCall>(&params.keepalive_days),
         Calls::blockCacheSize(_) => {
-            Call::<DB>::returns::<ArbWasm::blockCacheSizeCall>(&params.block_cache_size)
+            returns::<ArbWasm::blockCacheSizeCall>(&params.block_cache_size)
         }
-        Calls::activationGas(_) => {
-            Call::<DB>::returns::<ArbWasm::activationGasCall>(&EXTRA_ACTIVATION_GAS)
-        }
+        Calls::activationGas(_) => returns::<ArbWasm::activationGasCall>(&EXTRA_ACTIVATION_GAS),
     }
 }
 

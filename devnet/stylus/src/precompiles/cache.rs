@@ -5,6 +5,7 @@ use revm::{Database, primitives::B256};
 use super::{
     Answer, Call, Fault, Method,
     abi::ArbWasmCache::{self, ArbWasmCacheCalls as Calls},
+    returns,
 };
 use crate::params::{CACHE_MANAGERS, CHAIN_OWNERS};
 
@@ -18,12 +19,12 @@ pub(super) fn arb_wasm_cache<DB: Database>(call: &mut Call<'_, DB>) -> Answer {
         Calls::isCacheManager(args) => {
             let known = CACHE_MANAGERS.contains(call.journal(), args.manager);
             let known = call.db(known)?;
-            Call::<DB>::returns::<ArbWasmCache::isCacheManagerCall>(&known)
+            returns::<ArbWasmCache::isCacheManagerCall>(&known)
         }
         Calls::allCacheManagers(_) => {
             let all = CACHE_MANAGERS.all(call.journal());
             let all = call.db(all)?;
-            Call::<DB>::returns::<ArbWasmCache::allCacheManagersCall>(&all)
+            returns::<ArbWasmCache::allCacheManagersCall>(&all)
         }
         Calls::cacheProgram(args) => {
             let codehash = call.codehash(args.program)?;
@@ -32,7 +33,7 @@ pub(super) fn arb_wasm_cache<DB: Database>(call: &mut Call<'_, DB>) -> Answer {
         Calls::evictCodehash(args) => set_cached(call, args.codehash, false),
         Calls::codehashIsCached(args) => {
             let cached = call.program(args.codehash)?.cached;
-            Call::<DB>::returns::<ArbWasmCache::codehashIsCachedCall>(&cached)
+            returns::<ArbWasmCache::codehashIsCachedCall>(&cached)
         }
     }
 }

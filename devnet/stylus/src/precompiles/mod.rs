@@ -141,6 +141,11 @@ enum Method {
     Payable,
 }
 
+/// Encodes what `C` returns.
+fn returns<C: SolCall>(value: &C::Return) -> Answer {
+    Ok(C::abi_encode_returns(value))
+}
+
 /// A call to a precompile.
 struct Call<'a, DB: Database> {
     ctx: &'a mut Ctx<DB>,
@@ -235,11 +240,6 @@ impl<'a, DB: Database> Call<'a, DB> {
         } else {
             Err(Fault::OutOfGas)
         }
-    }
-
-    /// Encodes what `C` returns.
-    fn returns<C: SolCall>(value: &C::Return) -> Answer {
-        Ok(C::abi_encode_returns(value))
     }
 
     fn log(&mut self, event: &impl SolEvent) {

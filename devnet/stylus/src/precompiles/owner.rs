@@ -12,6 +12,7 @@ use super::{
         ArbOwner::{self, ArbOwnerCalls as Calls},
         ArbOwnerPublic::{self, ArbOwnerPublicCalls as Public},
     },
+    returns,
 };
 use crate::params::{
     CACHE_MANAGERS, CHAIN_OWNERS, L1_PRICE, Members, Packer, Params, SCHEDULED_UPGRADE, Unpacker,
@@ -63,15 +64,15 @@ pub(super) fn arb_owner_public<DB: Database>(call: &mut Call<'_, DB>) -> Answer 
     match method {
         Public::isChainOwner(args) => {
             let known = call.is_member(CHAIN_OWNERS, args.account)?;
-            Call::<DB>::returns::<ArbOwnerPublic::isChainOwnerCall>(&known)
+            returns::<ArbOwnerPublic::isChainOwnerCall>(&known)
         }
         Public::getAllChainOwners(_) => {
             let owners = call.owners()?;
-            Call::<DB>::returns::<ArbOwnerPublic::getAllChainOwnersCall>(&owners)
+            returns::<ArbOwnerPublic::getAllChainOwnersCall>(&owners)
         }
         Public::getNetworkFeeAccount(_) | Public::getInfraFeeAccount(_) => {
             let account = call.network_fee_account()?;
-            Call::<DB>::returns::<ArbOwnerPublic::getNetworkFeeAccountCall>(&account)
+            returns::<ArbOwnerPublic::getNetworkFeeAccountCall>(&account)
         }
         Public::getScheduledUpgrade(_) => {
             let word = peek(call.journal(), SCHEDULED_UPGRADE);
@@ -79,7 +80,7 @@ pub(super) fn arb_owner_public<DB: Database>(call: &mut Call<'_, DB>) -> Answer 
                 Some(mut reader) => (reader.field(64), reader.field(64)),
                 None => (0, 0),
             };
-            Call::<DB>::returns::<ArbOwnerPublic::getScheduledUpgradeCall>(
+            returns::<ArbOwnerPublic::getScheduledUpgradeCall>(
                 &ArbOwnerPublic::getScheduledUpgradeReturn { version, timestamp },
             )
         }
@@ -88,7 +89,7 @@ pub(super) fn arb_owner_public<DB: Database>(call: &mut Call<'_, DB>) -> Answer 
                 return Err(Fault::Refused);
             }
             let count = call.params()?.max_fragments.into();
-            Call::<DB>::returns::<ArbOwnerPublic::getMaxStylusContractFragmentsCall>(&count)
+            returns::<ArbOwnerPublic::getMaxStylusContractFragmentsCall>(&count)
         }
     }
 }
@@ -110,15 +111,15 @@ pub(super) fn arb_owner<DB: Database>(call: &mut Call<'_, DB>) -> Answer {
         Calls::removeChainOwner(args) => call.change(CHAIN_OWNERS, args.account, false),
         Calls::isChainOwner(args) => {
             let known = call.is_member(CHAIN_OWNERS, args.account)?;
-            Call::<DB>::returns::<ArbOwner::isChainOwnerCall>(&known)
+            returns::<ArbOwner::isChainOwnerCall>(&known)
         }
         Calls::getAllChainOwners(_) => {
             let owners = call.owners()?;
-            Call::<DB>::returns::<ArbOwner::getAllChainOwnersCall>(&owners)
+            returns::<ArbOwner::getAllChainOwnersCall>(&owners)
         }
         Calls::getNetworkFeeAccount(_) => {
             let account = call.network_fee_account()?;
-            Call::<DB>::returns::<ArbOwner::getNetworkFeeAccountCall>(&account)
+            returns::<ArbOwner::getNetworkFeeAccountCall>(&account)
         }
         Calls::setInkPrice(args) => {
             // The price has 24 bits and a price of zero would make ink free.

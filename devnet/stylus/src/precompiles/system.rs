@@ -13,6 +13,7 @@ use super::{
         ArbInfo::{self, ArbInfoCalls},
         ArbSys::{self, ArbSysCalls},
     },
+    returns,
 };
 use crate::params::{L1_PRICE, peek};
 
@@ -33,7 +34,7 @@ pub(super) fn arb_sys<DB: Database>(call: &mut Call<'_, DB>) -> Answer {
     match method {
         ArbSysCalls::arbBlockNumber(_) => {
             let number = U256::from(call.ctx.chain.arb_block_number);
-            Call::<DB>::returns::<ArbSys::arbBlockNumberCall>(&number)
+            returns::<ArbSys::arbBlockNumberCall>(&number)
         }
         ArbSysCalls::arbBlockHash(args) => {
             let current = call.ctx.chain.arb_block_number;
@@ -50,36 +51,36 @@ pub(super) fn arb_sys<DB: Database>(call: &mut Call<'_, DB>) -> Answer {
             };
             let hash = call.journal().db_mut().block_hash(number);
             let hash = call.db(hash)?;
-            Call::<DB>::returns::<ArbSys::arbBlockHashCall>(&hash)
+            returns::<ArbSys::arbBlockHashCall>(&hash)
         }
         ArbSysCalls::arbChainID(_) => {
             let id = U256::from(call.ctx.cfg.chain_id());
-            Call::<DB>::returns::<ArbSys::arbChainIDCall>(&id)
+            returns::<ArbSys::arbChainIDCall>(&id)
         }
         ArbSysCalls::arbOSVersion(_) => {
             let version = U256::from(ARBOS_VERSION_BASE + call.ctx.chain.arbos_version);
-            Call::<DB>::returns::<ArbSys::arbOSVersionCall>(&version)
+            returns::<ArbSys::arbOSVersionCall>(&version)
         }
         ArbSysCalls::getStorageGasAvailable(_) => {
-            Call::<DB>::returns::<ArbSys::getStorageGasAvailableCall>(&U256::ZERO)
+            returns::<ArbSys::getStorageGasAvailableCall>(&U256::ZERO)
         }
         ArbSysCalls::isTopLevelCall(_) => {
             // The precompile's own frame is open too, and an EOA's call to a contract that asks
             // counts as one of the top level.
             let top = call.journal().depth() <= 2;
-            Call::<DB>::returns::<ArbSys::isTopLevelCallCall>(&top)
+            returns::<ArbSys::isTopLevelCallCall>(&top)
         }
         ArbSysCalls::mapL1SenderContractAddressToL2Alias(args) => {
             let aliased = alias(args.sender);
-            Call::<DB>::returns::<ArbSys::mapL1SenderContractAddressToL2AliasCall>(&aliased)
+            returns::<ArbSys::mapL1SenderContractAddressToL2AliasCall>(&aliased)
         }
         ArbSysCalls::wasMyCallersAddressAliased(_) => {
             // Nothing here comes from a parent chain.
-            Call::<DB>::returns::<ArbSys::wasMyCallersAddressAliasedCall>(&false)
+            returns::<ArbSys::wasMyCallersAddressAliasedCall>(&false)
         }
         ArbSysCalls::myCallersAddressWithoutAliasing(_) => {
             let origin = call.ctx.tx().caller();
-            Call::<DB>::returns::<ArbSys::myCallersAddressWithoutAliasingCall>(&origin)
+            returns::<ArbSys::myCallersAddressWithoutAliasingCall>(&origin)
         }
     }
 }
@@ -94,13 +95,13 @@ pub(super) fn arb_info<DB: Database>(call: &mut Call<'_, DB>) -> Answer {
                 .load_account(args.account)
                 .map(|a| a.info.balance);
             let balance = call.db(balance)?;
-            Call::<DB>::returns::<ArbInfo::getBalanceCall>(&balance)
+            returns::<ArbInfo::getBalanceCall>(&balance)
         }
         ArbInfoCalls::getCode(args) => {
             let code = call.journal().code(args.account);
             let code = call.db(code)?.data;
             call.burn(3 * (code.len() as u64).div_ceil(32))?;
-            Call::<DB>::returns::<ArbInfo::getCodeCall>(&code)
+            returns::<ArbInfo::getCodeCall>(&code)
         }
     }
 }
@@ -115,27 +116,27 @@ pub(super) fn arb_gas_info<DB: Database>(call: &mut Call<'_, DB>) -> Answer {
     // There is no parent chain to post data to, so only execution costs anything.
     match method {
         ArbGasInfoCalls::getMinimumGasPrice(_) => {
-            Call::<DB>::returns::<ArbGasInfo::getMinimumGasPriceCall>(&base)
+            returns::<ArbGasInfo::getMinimumGasPriceCall>(&base)
         }
         ArbGasInfoCalls::getL1BaseFeeEstimate(_) | ArbGasInfoCalls::getL1GasPriceEstimate(_) => {
-            Call::<DB>::returns::<ArbGasInfo::getL1BaseFeeEstimateCall>(&l1)
+            returns::<ArbGasInfo::getL1BaseFeeEstimateCall>(&l1)
         }
         ArbGasInfoCalls::getCurrentTxL1GasFees(_) => {
-            Call::<DB>::returns::<ArbGasInfo::getCurrentTxL1GasFeesCall>(&zero)
+            returns::<ArbGasInfo::getCurrentTxL1GasFeesCall>(&zero)
         }
         ArbGasInfoCalls::getPricesInWei(_) => {
             let storage = base.saturating_mul(U256::from(20_000));
             let prices = (zero, zero, storage, base, zero, base);
-            Call::<DB>::returns::<ArbGasInfo::getPricesInWeiCall>(&prices.into())
+            returns::<ArbGasInfo::getPricesInWeiCall>(&prices.into())
         }
         ArbGasInfoCalls::getPricesInArbGas(_) => {
             let prices = (zero, zero, U256::from(20_000));
-            Call::<DB>::returns::<ArbGasInfo::getPricesInArbGasCall>(&prices.into())
+            returns::<ArbGasInfo::getPricesInArbGasCall>(&prices.into())
         }
         ArbGasInfoCalls::getGasAccountingParams(_) => {
             let limit = U256::from(call.ctx.block.gas_limit());
             let params = (U256::from(7_000_000), limit, limit);
-            Call::<DB>::returns::<ArbGasInfo::getGasAccountingParamsCall>(&params.into())
+            returns::<ArbGasInfo::getGasAccountingParamsCall>(&params.into())
         }
     }
 }
