@@ -165,7 +165,7 @@ fn rows() -> Vec<Row> {
             Reason::CertificateExpired,
         ),
         // Collateral of another platform, of SGX, too late and too early.
-        bad(OUTDATED, file, JULY, Reason::TcbInfoMissing),
+        bad(DEBUG, file, JULY, Reason::TcbInfoMissing),
         bad(
             QUOTE,
             From::File("tdx/dcap-qvl/sgx_quote_collateral.json"),
