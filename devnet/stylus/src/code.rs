@@ -97,6 +97,11 @@ pub fn is_program(code: &[u8], arbos_version: u64) -> bool {
     is_stylus(code, arbos_version) && code[..3] != FRAGMENT_PREFIX
 }
 
+/// Whether `code` is the head of a large program.
+pub fn is_root(code: &[u8]) -> bool {
+    code.starts_with(&ROOT_PREFIX)
+}
+
 impl<'a> Code<'a> {
     /// Reads the format of `code`.
     ///

@@ -54,17 +54,19 @@ struct Inner {
     cache: Mutex<Cache>,
 }
 
+/// Compiled modules by what they were compiled from, and which module a code hash stands for.
 #[derive(Default)]
 struct Cache {
     modules: HashMap<Key, (Arc<Compiled>, u64)>,
+    codes: HashMap<Key, B256>,
     clock: u64,
 }
 
-/// What a compiled module depends on. Parameters such as the page limit only decide whether a
-/// module may be activated, not what it becomes.
+/// A module's or a code's hash, and for which kind of chain it was compiled. Parameters such as
+/// the page limit only decide whether a module may be activated, not what it becomes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
-    codehash: B256,
+    hash: B256,
     debug: bool,
 }
 
@@ -121,57 +123,56 @@ impl Vm {
         &self.inner.engine
     }
 
-    /// The compiled form of the module that the code with hash `codehash` holds; `wasm` is asked
-    /// for only if it is not in the cache.
+    /// The compiled form of the module that the code with hash `codehash` holds by itself;
+    /// `wasm` is asked for only if it is not in the cache.
     ///
     /// # Errors
-    /// `wasm` failed, or the module breaks `rules`.
-    pub(crate) fn compiled<E: From<CompileError>>(
+    /// `wasm` failed, or the module breaks a rule.
+    pub(crate) fn code<E: From<CompileError>>(
         &self,
         codehash: B256,
         debug: bool,
         wasm: impl FnOnce() -> Result<Vec<u8>, E>,
     ) -> Result<Arc<Compiled>, E> {
-        let key = Key { codehash, debug };
+        let code = Key { hash: codehash, debug };
+        let known = {
+            let mut cache = self.inner.cache.lock();
+            let module = cache.codes.get(&code).copied();
+            module.and_then(|hash| cache.get(&Key { hash, debug }))
+        };
+        if let Some(module) = known {
+            return Ok(module);
+        }
+        let wasm = wasm()?;
+        let module = self.module(&wasm, debug)?;
+        self.inner.cache.lock().codes.insert(code, keccak256(&wasm));
+        Ok(module)
+    }
+
+    /// The compiled form of a module, which may begin with as many pages as any.
+    ///
+    /// # Errors
+    /// The module breaks a rule.
+    pub(crate) fn module(&self, wasm: &[u8], debug: bool) -> Result<Arc<Compiled>, CompileError> {
+        let key = Key { hash: keccak256(wasm), debug };
         if let Some(module) = self.inner.cache.lock().get(&key) {
             return Ok(module);
         }
         // Compiled outside the lock: others need not wait, and doing it twice does no harm.
-        let wasm = wasm()?;
-        let rules = Rules {
-            debug,
-            max_initial_pages: crate::pricing::MAX_PAGES,
-        };
-        let module = Arc::new(self.compile(&wasm, &rules)?);
+        let module = Arc::new(self.compile(wasm, debug)?);
         self.inner.cache.lock().insert(key, module.clone());
         Ok(module)
     }
 
     /// Checks, instruments and compiles a module.
-    pub(crate) fn compile(&self, wasm: &[u8], rules: &Rules) -> Result<Compiled, CompileError> {
-        let module = Module::parse(wasm, rules)?;
-        let Instrumented {
-            wasm,
-            shape,
-            has_start,
-        } = instrument(module, rules.debug)?;
+    fn compile(&self, wasm: &[u8], debug: bool) -> Result<Compiled, CompileError> {
+        let rules = Rules { debug, max_initial_pages: crate::pricing::MAX_PAGES };
+        let module = Module::parse(wasm, &rules)?;
+        let Instrumented { wasm, shape, has_start } = instrument(module, debug)?;
         let failed = |error: wasmtime::Error| CompileError::Engine(format!("{error:#}"));
         let module = wasmtime::Module::from_binary(&self.inner.engine, &wasm).map_err(failed)?;
         let pre = self.inner.linker.instantiate_pre(&module).map_err(failed)?;
-        Ok(Compiled {
-            pre,
-            shape,
-            has_start,
-            hash: keccak256(&wasm),
-        })
-    }
-
-    /// Keeps a module that was just compiled for its activation.
-    pub(crate) fn keep(&self, codehash: B256, debug: bool, module: Compiled) {
-        self.inner
-            .cache
-            .lock()
-            .insert(Key { codehash, debug }, Arc::new(module));
+        Ok(Compiled { pre, shape, has_start, hash: keccak256(&wasm) })
     }
 }
 
@@ -186,13 +187,11 @@ impl Cache {
     fn insert(&mut self, key: Key, module: Arc<Compiled>) {
         self.clock += 1;
         if self.modules.len() >= CACHE_CAPACITY
-            && let Some(oldest) = self
-                .modules
-                .iter()
-                .min_by_key(|(_, (_, used))| *used)
-                .map(|(key, _)| *key)
+            && let Some(oldest) =
+                self.modules.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key)
         {
             self.modules.remove(&oldest);
+            self.codes.retain(|_, hash| *hash != oldest.hash);
         }
         self.modules.insert(key, (module, self.clock));
     }

@@ -120,7 +120,7 @@ impl<DB: Database, I> StylusEvm<DB, I> {
             }
             _ => false,
         };
-        (!delegated).then(|| frame.interpreter.input.target_address)
+        (!delegated).then_some(frame.interpreter.input.target_address)
     }
 
     /// Ends or suspends the top frame.

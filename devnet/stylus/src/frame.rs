@@ -14,7 +14,7 @@ use revm::{
 use wasmtime::{Store, Val};
 
 use crate::{
-    code::{Code, CodeError, decompress},
+    code::{self, Code, CodeError, decompress},
     engine::{CompileError, Compiled, PROGRAM_STACK},
     evm::{Ctx, StylusEvm},
     guest::{Escape, Facts, Guest, Handles, Prices, ink_left},
@@ -180,10 +180,15 @@ where
 
         let chain = &self.inner.ctx.chain;
         let (vm, debug, version) = (chain.vm.clone(), chain.debug, chain.arbos_version);
+        let limit = params.max_wasm_size as usize;
         let journal = self.inner.ctx.journal_mut();
-        let module = vm.compiled(codehash, debug, || {
-            load_module(journal, &code, version, params.max_wasm_size as usize)
-        });
+        let module = if code::is_root(&code) {
+            // The hash of a root says nothing about its fragments.
+            load_module(journal, &code, version, limit)
+                .and_then(|wasm| vm.module(&wasm, debug).map_err(Into::into))
+        } else {
+            vm.code(codehash, debug, || load_module(journal, &code, version, limit))
+        };
         let module = match module {
             Ok(module) => module,
             Err(LoadError::Database(error)) => return Err(ContextError::Db(error)),

@@ -405,10 +405,7 @@ impl Rewriter<'_, '_> {
     }
 
     fn result_type(&self) -> Result<BlockType, ModuleError> {
-        let own = self
-            .index
-            .checked_sub(self.module.imported_functions)
-            .unwrap_or_default();
+        let own = self.index.saturating_sub(self.module.imported_functions);
         let ty = self
             .module
             .functions

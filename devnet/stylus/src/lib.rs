@@ -11,7 +11,7 @@
 //! the storage of [`params::STATE_ACCOUNT`], so snapshots and reverts need no special care.
 //!
 //! Blocks, receipts, transaction pools and RPC are left to the node. The gas model follows the
-//! published rules of ArbOS 60 and Stylus version 2; it has not been checked against another
+//! published rules of `ArbOS` 60 and Stylus version 2; it has not been checked against another
 //! implementation.
 
 mod chain;

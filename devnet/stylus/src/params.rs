@@ -47,7 +47,6 @@ pub(crate) fn put<DB: Database>(
     if account.data.nonce() == 0 {
         account.data.bump_nonce();
     }
-    drop(account);
     journal.sstore(STATE_ACCOUNT, slot, value)?;
     journal.touch_account(STATE_ACCOUNT);
     Ok(())

@@ -22,7 +22,7 @@ pub struct HostioStep {
     /// The address called, for calls.
     pub address: Option<Address>,
     /// What the called program did, for calls.
-    pub steps: Vec<HostioStep>,
+    pub steps: Vec<Self>,
 }
 
 /// Collects steps; the last level is the innermost open call.

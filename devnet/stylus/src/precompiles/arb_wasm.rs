@@ -1,5 +1,7 @@
 //! Activating programs, and everything about activated ones.
 
+use std::sync::Arc;
+
 use revm::{
     Database,
     context::JournalTr,
@@ -18,7 +20,6 @@ use crate::{
     params::{Params, charge_data},
     pricing::ACTIVATION_FIXED_GAS,
     program::{Program, ProgramError, hours},
-    validate::Rules,
 };
 
 /// What `pageRamp` reports. The ramp itself follows the formula in [`crate::pricing`].
@@ -217,8 +218,6 @@ fn activate<DB: Database>(
         dataFee: fee,
         version: params.version,
     });
-    let chain = &call.ctx.chain;
-    chain.vm.keep(codehash, chain.debug, compiled);
     Ok((params.version, fee))
 }
 
@@ -264,18 +263,18 @@ fn compile<DB: Database>(
     call: &Call<'_, DB>,
     params: &Params,
     wasm: &[u8],
-) -> Result<Compiled, Fault> {
+) -> Result<Arc<Compiled>, Fault> {
     let chain = &call.ctx.chain;
-    let free = params.page_limit.saturating_sub(chain.open_pages);
-    let max_initial_pages = free.min(crate::pricing::MAX_PAGES);
-    let rules = Rules {
-        debug: chain.debug,
-        max_initial_pages,
-    };
-    chain.vm.compile(wasm, &rules).map_err(|error| {
+    let module = chain.vm.module(wasm, chain.debug).map_err(|error| {
         tracing::info!(%error, "activation failed");
         Fault::Refused
-    })
+    })?;
+    let pages = params.page_limit.saturating_sub(chain.open_pages);
+    if module.shape.footprint > pages {
+        tracing::info!(footprint = module.shape.footprint, pages, "activation failed");
+        return Err(Fault::Refused);
+    }
+    Ok(module)
 }
 
 /// Renews the activation of `codehash`.
