@@ -41,6 +41,10 @@ extern crate alloc;
 pub mod anchors;
 mod authentic;
 #[cfg(feature = "std")]
+pub mod azure;
+#[cfg(feature = "std")]
+pub mod batch;
+#[cfg(feature = "std")]
 pub mod bundle;
 #[cfg(feature = "std")]
 mod cache;

@@ -9,10 +9,18 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use vouch_evidence::azure::{HclReport, TpmQuote};
 use vouch_evidence::bundle::Bundle;
+use vouch_evidence::revocation::ocsp;
 use vouch_evidence::x509::Certificate;
-use vouch_evidence::{Time, anchors, decode, nvidia, sev_snp};
+use vouch_evidence::{Anchors, Time, anchors, decode, nvidia, sev_snp, tdx};
 use vouch_simulator::{Machine, Options, Session};
+
+/// The shape of a manifest, as far as its reader goes before it asks for certificates.
+const MANIFEST: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<S xmlns="http://standards.iso.org/iso/19770/-2/2015/schema.xsd" xmlns:h="http://www.w3.org/2001/04/xmlenc#sha384">
+  <Meta product="GH100" edition='GPU'/> <Payload><Resource type="Measurement" index="0" h:Hash0="&lt;00&gt;"/></Payload>
+<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo/></ds:Signature></S>"#;
 
 /// Genuine shapes to start from: random bytes alone never get past the first field.
 fn seeds() -> Vec<Vec<u8>> {
@@ -26,6 +34,7 @@ fn seeds() -> Vec<Vec<u8>> {
             evidence.bundle().to_json(),
         ];
         seeds.extend(evidence.cpu.chain);
+        seeds.push(MANIFEST.as_bytes().to_vec());
         seeds.push(evidence.cpu.report);
         for gpu in evidence.gpus {
             seeds.push(gpu.report);
@@ -44,6 +53,13 @@ fn parse_everything(bytes: &[u8]) {
     let _ = decode::binary(bytes);
     let _ = decode::certificates(bytes);
     let _ = decode::nvidia_evidence(bytes);
+    let anchors = Anchors::vendor();
+    let _ = nvidia::rim::verify(bytes, &anchors, Time::from_unix(0));
+    let _ = ocsp::Response::parse(bytes);
+    let _ = tdx::Quote::parse(bytes);
+    let _ = tdx::Collateral::from_json(bytes);
+    let _ = HclReport::parse(bytes);
+    let _ = TpmQuote::parse(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = Time::from_rfc3339_utc(text);
         let _ = decode::hex_array::<32>(text);

@@ -26,7 +26,7 @@ pub struct GpuClaims {
 #[non_exhaustive]
 pub enum CpuClaims {
     /// AMD SEV-SNP.
-    SevSnp(sev_snp::Claims),
+    SevSnp(Box<sev_snp::Claims>),
     /// Intel TDX.
     Tdx {
         /// What the trust domain says of itself, and Intel of its platform.

@@ -331,7 +331,7 @@ fn sev_snp<O: Observe>(
     } else {
         sev_snp::check_revocation(&authentic, lists, verifier.time, observer)
     };
-    Ok((CpuClaims::SevSnp(authentic.claims()), revocation))
+    Ok((CpuClaims::SevSnp(Box::new(authentic.claims())), revocation))
 }
 
 fn tdx<O: Observe>(

@@ -9,6 +9,7 @@
 )]
 #![allow(clippy::arithmetic_side_effects, missing_docs, reason = "tests")]
 
+mod azure;
 mod folder;
 mod mutation;
 mod nvidia;
