@@ -106,7 +106,10 @@ pub fn returns_all<C: SolCall<Return: Fields>>(values: C::Return) -> Answer {
 
 /// What calldata of no known function is answered with.
 pub fn unknown(selector: [u8; 4]) -> Revert {
-    IContract::UnknownFunction { selector: selector.into() }.into()
+    IContract::UnknownFunction {
+        selector: selector.into(),
+    }
+    .into()
 }
 
 /// Selector and arguments; the selector of short calldata is padded with zeros.
@@ -115,13 +118,19 @@ pub fn split(calldata: &[u8]) -> ([u8; 4], &[u8]) {
         return (*selector, arguments);
     }
     let mut selector = [0; 4];
-    selector.iter_mut().zip(calldata).for_each(|(to, from)| *to = *from);
+    selector
+        .iter_mut()
+        .zip(calldata)
+        .for_each(|(to, from)| *to = *from);
     (selector, &[])
 }
 
 /// What arguments that do not decode are answered with.
 pub fn malformed(selector: [u8; 4]) -> Revert {
-    IContract::MalformedCalldata { selector: selector.into() }.into()
+    IContract::MalformedCalldata {
+        selector: selector.into(),
+    }
+    .into()
 }
 
 #[cfg(test)]
@@ -153,14 +162,19 @@ mod tests {
             (&[], [0; 4]),
             (&CONSTRUCTOR, CONSTRUCTOR),
         ] {
-            let expected = IContract::UnknownFunction { selector: selector.into() };
+            let expected = IContract::UnknownFunction {
+                selector: selector.into(),
+            };
             assert_eq!(answer(calldata), Err(expected.into()));
         }
     }
 
     #[test]
     fn truncated_arguments_are_malformed() {
-        let whole = IOffers::bindEscrowCall { escrow: Address::repeat_byte(7) }.abi_encode();
+        let whole = IOffers::bindEscrowCall {
+            escrow: Address::repeat_byte(7),
+        }
+        .abi_encode();
         for length in 4..whole.len() {
             let selector = IOffers::bindEscrowCall::SELECTOR.into();
             let expected = IContract::MalformedCalldata { selector };
@@ -175,9 +189,14 @@ mod tests {
             Ok(construction::<Construct>(calldata)?.map(|arguments| arguments.governor))
         };
         let expected = Address::repeat_byte(3);
-        assert_eq!(governor(&construct(&Construct { governor: expected })), Ok(Some(expected)));
+        assert_eq!(
+            governor(&construct(&Construct { governor: expected })),
+            Ok(Some(expected))
+        );
         assert_eq!(governor(&[1, 2, 3, 4]), Ok(None));
-        let malformed = IContract::MalformedCalldata { selector: CONSTRUCTOR.into() };
+        let malformed = IContract::MalformedCalldata {
+            selector: CONSTRUCTOR.into(),
+        };
         assert_eq!(governor(&CONSTRUCTOR), Err(Revert::from(malformed)));
     }
 }

@@ -49,7 +49,11 @@ impl<'a> Reader<'a> {
 
     /// Reads from the start of `bytes`.
     pub(crate) const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, failed: false }
+        Self {
+            bytes,
+            at: 0,
+            failed: false,
+        }
     }
 
     /// The bytes that offsets count from.
@@ -76,7 +80,10 @@ impl<'a> Reader<'a> {
 
     #[inline(never)]
     fn word(&mut self) -> &'a [u8; 32] {
-        let word = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk());
+        let word = self
+            .bytes
+            .get(self.at..)
+            .and_then(|rest| rest.first_chunk());
         self.check(word.is_some());
         self.at += 32;
         word.unwrap_or(Self::ZEROS)
@@ -87,7 +94,9 @@ impl<'a> Reader<'a> {
     fn number(&mut self, size: usize) -> u64 {
         let (zeros, number) = self.word().split_at(32 - size);
         self.check(zeros.iter().all(|byte| *byte == 0));
-        number.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+        number
+            .iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
     fn size(&mut self) -> usize {
@@ -115,7 +124,9 @@ impl<'a> Reader<'a> {
         let length = tail.size();
         let items = tail.rest(32);
         self.join(&tail);
-        let fits = length.checked_mul(head).is_some_and(|size| size <= items.len());
+        let fits = length
+            .checked_mul(head)
+            .is_some_and(|size| size <= items.len());
         self.check(fits);
         (if fits { length } else { 0 }, Self::new(items))
     }
@@ -146,7 +157,11 @@ impl<'a> Writer<'a> {
     pub fn new(bytes: &'a mut Vec<u8>, head: usize) -> Self {
         let start = bytes.len();
         bytes.resize(start + head, 0);
-        Self { bytes, start, at: start }
+        Self {
+            bytes,
+            start,
+            at: start,
+        }
     }
 
     /// Writes the last bytes of a word whose first are zero.
@@ -165,7 +180,11 @@ impl<'a> Writer<'a> {
     }
 
     fn put(&mut self, at: usize, value: &[u8]) {
-        self.bytes.iter_mut().skip(at).zip(value).for_each(|(to, from)| *to = *from);
+        self.bytes
+            .iter_mut()
+            .skip(at)
+            .zip(value)
+            .for_each(|(to, from)| *to = *from);
     }
 
     /// Writes an offset here, and at the end of the bytes the list it points to.
@@ -263,7 +282,14 @@ impl Codec for Address {
     fn read(from: &mut Reader<'_>) -> Self {
         let word = from.word();
         from.check(word.iter().take(12).all(|byte| *byte == 0));
-        Self::from_word(FixedBytes(*word))
+        let mut address = Self::ZERO;
+        address
+            .0
+            .0
+            .iter_mut()
+            .zip(word.iter().skip(12))
+            .for_each(|(to, from)| *to = *from);
+        address
     }
 
     fn write(&self, to: &mut Writer<'_>) {
@@ -276,7 +302,11 @@ impl<const N: usize> Codec for FixedBytes<N> {
         let word = from.word();
         from.check(word.iter().skip(N).all(|byte| *byte == 0));
         let mut value = Self::ZERO;
-        value.0.iter_mut().zip(word).for_each(|(to, from)| *to = *from);
+        value
+            .0
+            .iter_mut()
+            .zip(word)
+            .for_each(|(to, from)| *to = *from);
         value
     }
 

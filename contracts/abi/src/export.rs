@@ -16,7 +16,9 @@ pub fn answer(abi: &JsonAbi, name: &str) -> String {
 }
 
 fn constructor(abi: &JsonAbi) -> String {
-    let Some(constructor) = &abi.constructor else { return String::new() };
+    let Some(constructor) = &abi.constructor else {
+        return String::new();
+    };
     let mut inputs = String::new();
     for input in &constructor.inputs {
         let separator = if inputs.is_empty() { "" } else { ", " };

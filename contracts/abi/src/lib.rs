@@ -81,7 +81,7 @@ interfaces! {
         /// Bit 0 Hopper, bit 1 Blackwell.
         uint8 gpuArchitectures;
         uint8 minGpus;
-        /// Bit 0 single GPU, bit 1 multi-GPU, bit 2 protected PCIe.
+        /// Bit 0 single GPU, bit 1 multi-GPU, bit 2 protected `PCIe`.
         uint8 gpuModes;
         uint32 revocationMaxAge;
         uint32 evidenceMaxAge;

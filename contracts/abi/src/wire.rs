@@ -10,9 +10,9 @@ use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 
 use crate::{
-    Counters, DatasetMeasure, Deadlines, IArbSys, IAttestation, IContract, IEscrow, IOffers, IToken, IUsage,
-    Leg, LegRequest, Offer, OrderRecord, OrderRequest, Policy, Receipt, Requirements, Terms,
-    Verdict,
+    Counters, DatasetMeasure, Deadlines, IArbSys, IAttestation, IContract, IEscrow, IOffers,
+    IToken, IUsage, Leg, LegRequest, Offer, OrderRecord, OrderRequest, Policy, Receipt,
+    Requirements, Terms, Verdict,
     codec::{Codec, Fields, Reader, Writer},
 };
 
@@ -147,10 +147,12 @@ macro_rules! events {
                 let Self { $($topic,)* $($field),* } = self;
                 let topics = 1 $(+ <$topic_type as Codec>::HEAD / 32)*;
                 let mut bytes = Self::SIGNATURE_HASH.to_vec();
-                let _topics = Writer::new(&mut bytes, (topics - 1) * 32);
-                $(let mut _topics = _topics; $topic.write(&mut _topics);)*
-                let _data = Writer::new(&mut bytes, 0 $(+ <$type as Codec>::HEAD)*);
-                $(let mut _data = _data; $field.write(&mut _data);)*
+                #[allow(unused_mut, unused_variables, reason = "events may have no topics")]
+                let mut to = Writer::new(&mut bytes, (topics - 1) * 32);
+                $($topic.write(&mut to);)*
+                #[allow(unused_mut, unused_variables, reason = "events may have no data")]
+                let mut to = Writer::new(&mut bytes, 0 $(+ <$type as Codec>::HEAD)*);
+                $($field.write(&mut to);)*
                 (bytes, topics)
             }
         }
@@ -454,7 +456,10 @@ mod tests {
 
     impl Sample for RequestedLeg {
         fn sample(seed: &mut u8) -> Self {
-            Self { offer: Offer::sample(seed), any: u32::sample(seed) }
+            Self {
+                offer: Offer::sample(seed),
+                any: u32::sample(seed),
+            }
         }
     }
 
@@ -504,7 +509,10 @@ mod tests {
             let mut ours = T::SELECTOR.to_vec();
             codec::append(&value, &mut ours);
             assert_eq!(ours, encoding, "{}", T::SIGNATURE);
-            assert_eq!(codec::read(&encoding[4..]), Some(T::abi_decode(&encoding).unwrap()));
+            assert_eq!(
+                codec::read(&encoding[4..]),
+                Some(T::abi_decode(&encoding).unwrap())
+            );
             if i % 64 == 0 {
                 survives_truncation(&value, &encoding[4..]);
             }
@@ -525,7 +533,12 @@ mod tests {
             let expected = value.encode_log_data();
             let expected_topics = expected.topics().concat();
             assert_eq!(topics, expected.topics().len(), "{}", T::SIGNATURE);
-            assert_eq!(bytes, [&expected_topics, &expected.data[..]].concat(), "{}", T::SIGNATURE);
+            assert_eq!(
+                bytes,
+                [&expected_topics, &expected.data[..]].concat(),
+                "{}",
+                T::SIGNATURE
+            );
         }
     }
 
@@ -546,7 +559,10 @@ mod tests {
         let value = IAttestation::holderOfReturn::sample(&mut seed);
         let mut bytes = vec![];
         codec::append(&value, &mut bytes);
-        assert_eq!(bytes, IAttestation::holderOfCall::abi_encode_returns(&value));
+        assert_eq!(
+            bytes,
+            IAttestation::holderOfCall::abi_encode_returns(&value)
+        );
         let value = IOffers::availableReturn::sample(&mut seed);
         let mut bytes = vec![];
         codec::append(&value, &mut bytes);
@@ -556,25 +572,31 @@ mod tests {
     #[test]
     fn the_escrow_reads_of_a_request_what_stands_in_it() {
         for request in samples::<OrderRequest>() {
-            let call = IEscrow::placeCall { request: request.clone() }.abi_encode();
+            let call = IEscrow::placeCall {
+                request: request.clone(),
+            }
+            .abi_encode();
             let (read, bytes) = read_request(&call[4..]).unwrap();
             assert_eq!(bytes, &call[36..]);
             let legs = request.legs.iter().map(|leg| RequestedLeg {
                 offer: leg.offer.clone(),
                 any: leg.policy.any,
             });
-            assert_eq!(read, Request {
-                legs: legs.collect(),
-                requirements: request.requirements,
-                resultKey: request.resultKey,
-                purpose: request.purpose,
-                maxDuration: request.maxDuration,
-                deadlines: request.deadlines,
-                challengeWindow: request.challengeWindow,
-                bond: request.bond,
-                oracleFee: request.oracleFee,
-                salt: request.salt,
-            });
+            assert_eq!(
+                read,
+                Request {
+                    legs: legs.collect(),
+                    requirements: request.requirements,
+                    resultKey: request.resultKey,
+                    purpose: request.purpose,
+                    maxDuration: request.maxDuration,
+                    deadlines: request.deadlines,
+                    challengeWindow: request.challengeWindow,
+                    bond: request.bond,
+                    oracleFee: request.oracleFee,
+                    salt: request.salt,
+                }
+            );
         }
         assert_eq!(read_request(&[0xff; 64]), None);
     }
@@ -583,9 +605,15 @@ mod tests {
     fn a_forwarded_request_reads_as_the_request() {
         for (i, request) in samples::<OrderRequest>().enumerate() {
             let wanted = IUsage::Use::sample(&mut (i as u8));
-            let call = IEscrow::placeCall { request: request.clone() }.abi_encode();
+            let call = IEscrow::placeCall {
+                request: request.clone(),
+            }
+            .abi_encode();
             let forwarded = forward_request(&wanted, &call[36..]);
-            let expected = IUsage::reserveCall { r#use: wanted, request };
+            let expected = IUsage::reserveCall {
+                r#use: wanted,
+                request,
+            };
             assert_eq!(forwarded, expected.abi_encode());
         }
     }
@@ -625,10 +653,14 @@ mod tests {
             assert_eq!(codec::decode::<Bytes>(&bytes), None);
             assert_eq!(codec::decode::<Vec<Vec<U256>>>(&bytes), None);
         }
-        assert_eq!(codec::decode::<String>(&{
-            let mut bytes = words(&[thirty_two, one]);
-            bytes.extend([0xff; 32]);
-            bytes
-        }), None, "not UTF-8");
+        assert_eq!(
+            codec::decode::<String>(&{
+                let mut bytes = words(&[thirty_two, one]);
+                bytes.extend([0xff; 32]);
+                bytes
+            }),
+            None,
+            "not UTF-8"
+        );
     }
 }

@@ -28,7 +28,7 @@ use stylus_sdk::{
 use vouch_abi::{
     IAttestation, IContract, Verdict,
     call::{self, Answer, Revert},
-    dispatch, id,
+    codec, dispatch, id,
     wire::Event,
 };
 
@@ -109,7 +109,12 @@ impl Attestation {
     }
 
     fn construct(&mut self, arguments: IAttestation::constructorCall) -> Answer {
-        let IAttestation::constructorCall { governor, operators, quorum, fee } = arguments;
+        let IAttestation::constructorCall {
+            governor,
+            operators,
+            quorum,
+            fee,
+        } = arguments;
         if !self.governor.get().is_zero() {
             return Err(IContract::AlreadyConstructed {}.into());
         }
@@ -174,16 +179,13 @@ impl Attestation {
     fn recover(&self, input: &[u8; 128]) -> Address {
         // A static call of a precompile: nothing of this contract's storage is touched meanwhile.
         let output = unsafe { RawCall::new_static(self.vm()).call(ECRECOVER, input) };
-        let word = output.ok().and_then(|output| B256::try_from(output.as_slice()).ok());
-        Address::from_word(word.unwrap_or_default())
+        output
+            .ok()
+            .and_then(|output| codec::decode(&output))
+            .unwrap_or_default()
     }
 
-    fn set_operators(
-        &mut self,
-        added: Vec<Address>,
-        removed: Vec<Address>,
-        quorum: u16,
-    ) -> Answer {
+    fn set_operators(&mut self, added: Vec<Address>, removed: Vec<Address>, quorum: u16) -> Answer {
         self.only_governor()?;
         self.change_operators(added, removed, quorum)?;
         Ok(vec![])
@@ -215,7 +217,11 @@ impl Attestation {
         rules::check_quorum(quorum, count)?;
         self.count.set(U16::from(count));
         self.quorum.set(U16::from(quorum));
-        self.log(&IAttestation::OperatorsChanged { added, removed, quorum });
+        self.log(&IAttestation::OperatorsChanged {
+            added,
+            removed,
+            quorum,
+        });
         Ok(())
     }
 
@@ -232,8 +238,11 @@ impl Attestation {
 
     fn holder_of(&self, device: B256) -> Answer {
         let holder = Holder::unpack(self.devices.get(device));
-        let holder =
-            if holder.holds(self.vm().block_timestamp()) { holder } else { Holder::default() };
+        let holder = if holder.holds(self.vm().block_timestamp()) {
+            holder
+        } else {
+            Holder::default()
+        };
         call::returns_all::<IAttestation::holderOfCall>(IAttestation::holderOfReturn {
             order: holder.order,
             until: holder.until,

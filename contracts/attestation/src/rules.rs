@@ -28,7 +28,10 @@ fn recovery_input(digest: B256, signature: &[u8]) -> Option<[u8; 128]> {
     }
     let mut input = [0; 128];
     let words: [&[u8; 32]; 4] = [&digest.0, &B256::with_last_byte(v).0, r, s];
-    input.iter_mut().zip(words.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+    input
+        .iter_mut()
+        .zip(words.into_iter().flatten())
+        .for_each(|(to, from)| *to = *from);
     Some(input)
 }
 
@@ -48,9 +51,11 @@ pub fn signers(
     let mut previous = Address::ZERO;
     for (index, signature) in signatures.chunks(SIGNATURE).enumerate() {
         let signer = recovery_input(digest, signature).map(|input| recover(&input));
-        let next = signer
-            .filter(|signer| !signer.is_zero())
-            .ok_or_else(|| IAttestation::InvalidSignature { index: U256::from(index) })?;
+        let next = signer.filter(|signer| !signer.is_zero()).ok_or_else(|| {
+            IAttestation::InvalidSignature {
+                index: U256::from(index),
+            }
+        })?;
         if next <= previous {
             return Err(IAttestation::SignersNotAscending { previous, next }.into());
         }
@@ -62,7 +67,11 @@ pub fn signers(
     }
     let found = u16::try_from(signers.len()).unwrap_or(u16::MAX);
     if found < quorum {
-        return Err(IAttestation::QuorumNotReached { expected: quorum, found }.into());
+        return Err(IAttestation::QuorumNotReached {
+            expected: quorum,
+            found,
+        }
+        .into());
     }
     Ok(signers)
 }
@@ -107,7 +116,12 @@ impl Holder {
         let order = prefix(order);
         if self.holds(now) && self.order != order {
             let (order, until) = (self.order, self.until);
-            return Err(IAttestation::DeviceBusy { device, order, until }.into());
+            return Err(IAttestation::DeviceBusy {
+                device,
+                order,
+                until,
+            }
+            .into());
         }
         Ok(Self { order, until })
     }
@@ -119,7 +133,8 @@ impl Holder {
 
     /// `order (24 bytes) || until (8)`
     pub fn pack(self) -> B256 {
-        self.order.concat_const::<8, 32>(FixedBytes(self.until.to_be_bytes()))
+        self.order
+            .concat_const::<8, 32>(FixedBytes(self.until.to_be_bytes()))
     }
 
     /// Reads what [`Self::pack`] wrote.
@@ -127,7 +142,9 @@ impl Holder {
         let (order, until) = word.split_at(24);
         Self {
             order: FixedBytes::from_slice(order),
-            until: until.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
+            until: until
+                .iter()
+                .fold(0, |number, byte| number << 8 | u64::from(*byte)),
         }
     }
 }
@@ -175,7 +192,10 @@ mod tests {
     }
 
     fn invalid(index: usize) -> Result<Vec<Address>, Revert> {
-        Err(IAttestation::InvalidSignature { index: U256::from(index) }.into())
+        Err(IAttestation::InvalidSignature {
+            index: U256::from(index),
+        }
+        .into())
     }
 
     #[test]
@@ -187,9 +207,8 @@ mod tests {
 
     #[test]
     fn signers_errors_when_quorum_is_not_reached() {
-        let missing = |expected, found| {
-            Err(IAttestation::QuorumNotReached { expected, found }.into())
-        };
+        let missing =
+            |expected, found| Err(IAttestation::QuorumNotReached { expected, found }.into());
         assert_eq!(sign(&[], 1), missing(1, 0));
         assert_eq!(sign(&[1, 2], 3), missing(3, 2));
     }
@@ -208,15 +227,25 @@ mod tests {
 
     #[test]
     fn signers_errors_when_a_signer_is_no_operator() {
-        let expected = IAttestation::NotOperator { signer: Address::with_last_byte(4) };
-        assert_eq!(sign(&[1, 2, 4], 2), Err(expected.into()), "a quorum does not cover for it");
+        let expected = IAttestation::NotOperator {
+            signer: Address::with_last_byte(4),
+        };
+        assert_eq!(
+            sign(&[1, 2, 4], 2),
+            Err(expected.into()),
+            "a quorum does not cover for it"
+        );
     }
 
     #[test]
     fn signers_errors_when_a_signature_is_malformed() {
         let mut signatures = [signature(1), signature(2)].concat();
         for length in SIGNATURE + 1..2 * SIGNATURE {
-            assert_eq!(verify(&signatures[..length], 1), invalid(1), "{length} bytes");
+            assert_eq!(
+                verify(&signatures[..length], 1),
+                invalid(1),
+                "{length} bytes"
+            );
         }
         for v in [0, 1, 26, 29, 255] {
             signatures[2 * SIGNATURE - 1] = v;
@@ -254,10 +283,23 @@ mod tests {
     fn take_errors_when_the_device_is_busy() {
         let (device, one, other) = (DIGEST, B256::repeat_byte(1), B256::repeat_byte(2));
         let held = Holder::default().take(device, one, NOW + 9, NOW).unwrap();
-        let busy = IAttestation::DeviceBusy { device, order: held.order, until: NOW + 9 };
-        assert_eq!(held.take(device, other, NOW + 99, NOW + 9), Err(busy.into()));
-        assert!(held.take(device, other, NOW + 99, NOW + 10).is_ok(), "the hold has ended");
-        assert!(held.take(device, one, NOW + 99, NOW).is_ok(), "its own order");
+        let busy = IAttestation::DeviceBusy {
+            device,
+            order: held.order,
+            until: NOW + 9,
+        };
+        assert_eq!(
+            held.take(device, other, NOW + 99, NOW + 9),
+            Err(busy.into())
+        );
+        assert!(
+            held.take(device, other, NOW + 99, NOW + 10).is_ok(),
+            "the hold has ended"
+        );
+        assert!(
+            held.take(device, one, NOW + 99, NOW).is_ok(),
+            "its own order"
+        );
     }
 
     #[test]
@@ -273,7 +315,11 @@ mod tests {
 
     #[test]
     fn only_an_accepted_start_takes_devices() {
-        let verdict = |phase, reason| Verdict { phase, reason, ..Default::default() };
+        let verdict = |phase, reason| Verdict {
+            phase,
+            reason,
+            ..Default::default()
+        };
         assert!(starts(&verdict(1, 0)));
         assert!(!starts(&verdict(1, 113)));
         assert!(!starts(&verdict(2, 0)));

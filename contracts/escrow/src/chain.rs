@@ -18,7 +18,12 @@ impl Escrow {
     /// Calls a contract of the market, or the chain's own. What it reverts with, this reverts with.
     pub(crate) fn call(&self, to: Address, calldata: &[u8]) -> Answer {
         // No reference into storage is held across the call, and all writes go before it.
-        unsafe { RawCall::new(self.vm()).flush_storage_cache().call(to, calldata) }.map_err(Revert)
+        unsafe {
+            RawCall::new(self.vm())
+                .flush_storage_cache()
+                .call(to, calldata)
+        }
+        .map_err(Revert)
     }
 
     /// Asks a contract for one word.
@@ -35,7 +40,10 @@ impl Escrow {
     /// SHA-256, by the precompile.
     pub(crate) fn sha256(&self, bytes: &[u8]) -> Result<B256, Revert> {
         let digest = unsafe { RawCall::new_static(self.vm()).call(SHA256, bytes) };
-        digest.ok().and_then(|digest| word(&digest)).ok_or_else(|| unexpected(SHA256))
+        digest
+            .ok()
+            .and_then(|digest| word(&digest))
+            .ok_or_else(|| unexpected(SHA256))
     }
 
     pub(crate) fn challenge_of(&self, order: B256, phase: u8, attempt: u8) -> Answer {
@@ -43,7 +51,10 @@ impl Escrow {
         let expected = record.phase().map_or(0, |phase| phase as u8);
         let phase = Phase::from_u8(phase)
             .filter(|phase| *phase as u8 == expected)
-            .ok_or(IEscrow::WrongPhase { expected, found: phase })?;
+            .ok_or(IEscrow::WrongPhase {
+                expected,
+                found: phase,
+            })?;
         let number = U256::from(record.since_block);
         let question = call::encode(&IArbSys::arbBlockHashCall { number });
         let block_hash = self.ask(ARB_SYS, &question)?;

@@ -139,7 +139,12 @@ impl Escrow {
         if !self.governor.get().is_zero() {
             return Err(IContract::AlreadyConstructed {}.into());
         }
-        let &IEscrow::constructorCall { governor, offers, usage, attestation } = arguments;
+        let &IEscrow::constructorCall {
+            governor,
+            offers,
+            usage,
+            attestation,
+        } = arguments;
         if governor.is_zero() {
             return Err(IContract::ZeroAddress {}.into());
         }

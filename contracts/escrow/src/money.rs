@@ -38,7 +38,9 @@ impl Split {
             let earned = if !held.leg(index).covers(due) {
                 U256::ZERO
             } else if is_compute(leg) {
-                checked_scale(&leg.rate, seconds).unwrap_or(leg.amount).min(leg.amount)
+                checked_scale(&leg.rate, seconds)
+                    .unwrap_or(leg.amount)
+                    .min(leg.amount)
             } else {
                 leg.amount
             };
@@ -55,9 +57,17 @@ impl Split {
 
     /// A rejection: the buyer gets the prices back, and the bond if the evidence was forged.
     pub fn rejected(terms: &Terms, forged: bool) -> Self {
-        let (bond_to_buyer, bond_to_provider) =
-            if forged { (terms.bond, U256::ZERO) } else { (U256::ZERO, terms.bond) };
-        Self { paid: Vec::new(), refund: prices(terms), bond_to_buyer, bond_to_provider }
+        let (bond_to_buyer, bond_to_provider) = if forged {
+            (terms.bond, U256::ZERO)
+        } else {
+            (U256::ZERO, terms.bond)
+        };
+        Self {
+            paid: Vec::new(),
+            refund: prices(terms),
+            bond_to_buyer,
+            bond_to_provider,
+        }
     }
 
     /// A deadline: both sides get back what they locked.
@@ -77,7 +87,11 @@ impl Split {
             add(&mut transfers, &leg.payee, amount);
         }
         add(&mut transfers, &terms.provider, &self.bond_to_provider);
-        add(&mut transfers, &terms.buyer, &self.refund.saturating_add(self.bond_to_buyer));
+        add(
+            &mut transfers,
+            &terms.buyer,
+            &self.refund.saturating_add(self.bond_to_buyer),
+        );
         transfers
     }
 }
@@ -112,7 +126,13 @@ fn prices(terms: &Terms) -> U256 {
 /// A fee in equal shares; what does not divide goes to the first. None where nobody shares.
 pub fn shares(fee: U256, count: u16) -> impl Iterator<Item = U256> {
     let (share, rest) = divide(fee, count.max(1));
-    (0..count).map(move |index| if index == 0 { share.saturating_add(rest) } else { share })
+    (0..count).map(move |index| {
+        if index == 0 {
+            share.saturating_add(rest)
+        } else {
+            share
+        }
+    })
 }
 
 /// A rate times a number of seconds, where it fits a word. Byte by byte, as below.

@@ -33,21 +33,35 @@ impl Escrow {
         let (request, bytes) = wire::read_request(arguments)
             .ok_or_else(|| call::malformed(IEscrow::placeCall::SELECTOR))?;
         let terms = terms::derive(request, buyer, self.vm().block_timestamp())?;
-        let fee = self.ask(self.attestation.get(), &IAttestation::feeCall::SELECTOR)?.into();
+        let fee = self
+            .ask(self.attestation.get(), &IAttestation::feeCall::SELECTOR)?
+            .into();
         if terms.oracleFee < fee {
-            return Err(IEscrow::FeeTooLow { expected: fee, found: terms.oracleFee }.into());
+            return Err(IEscrow::FeeTooLow {
+                expected: fee,
+                found: terms.oracleFee,
+            }
+            .into());
         }
         let order = self.order_id(&terms);
         let found = self.record(order).state as u8;
         if found != State::None as u8 {
-            return Err(IEscrow::WrongState { order, expected: State::None as u8, found }.into());
+            return Err(IEscrow::WrongState {
+                order,
+                expected: State::None as u8,
+                found,
+            }
+            .into());
         }
 
         let (token, locked) = (terms.token, money::locked(&terms));
         self.keep(order, &Record::placed(self.block()?));
         self.owe(token, &locked)?;
         let offers = column(&terms, |leg| leg.offer);
-        self.call(self.offers.get(), &call::encode(&IOffers::consumeCall { offers }))?;
+        self.call(
+            self.offers.get(),
+            &call::encode(&IOffers::consumeCall { offers }),
+        )?;
         let wanted = IUsage::Use {
             buyer,
             provider: terms.provider,
@@ -57,7 +71,12 @@ impl Escrow {
         };
         self.call(self.usage.get(), &wire::forward_request(&wanted, bytes))?;
         let provider = terms.provider;
-        self.log(&IEscrow::OrderPlaced { order, buyer, provider, terms });
+        self.log(&IEscrow::OrderPlaced {
+            order,
+            buyer,
+            provider,
+            terms,
+        });
         self.pull(token, buyer, locked)?;
         call::returns::<IEscrow::placeCall>(order)
     }
@@ -67,7 +86,9 @@ impl Escrow {
         let order = self.order_id(terms);
         let provider = self.vm().msg_sender();
         let now = self.vm().block_timestamp();
-        let accepted = self.record(order).accept(&order, terms, &provider, now, self.block()?)?;
+        let accepted = self
+            .record(order)
+            .accept(&order, terms, &provider, now, self.block()?)?;
         self.keep(order, &accepted);
         self.owe(terms.token, &terms.bond)?;
         self.log(&IEscrow::OrderAccepted { order, provider });
@@ -77,14 +98,29 @@ impl Escrow {
 
     pub(crate) fn submit_evidence(&mut self, call: IEscrow::submitEvidenceCall) -> Answer {
         self.enter()?;
-        let IEscrow::submitEvidenceCall { terms, phase, attempt, evidence, outputs, uri } = call;
+        let IEscrow::submitEvidenceCall {
+            terms,
+            phase,
+            attempt,
+            evidence,
+            outputs,
+            uri,
+        } = call;
         let order = self.order_id(&terms);
         let (caller, now) = (self.vm().msg_sender(), self.vm().block_timestamp());
-        self.record(order).announce(&order, &terms, phase, &caller, now)?;
+        self.record(order)
+            .announce(&order, &terms, phase, &caller, now)?;
         if uri.len() > MAX_URI {
             return Err(invalid("uri"));
         }
-        self.log(&IEscrow::EvidenceSubmitted { order, phase, attempt, evidence, outputs, uri });
+        self.log(&IEscrow::EvidenceSubmitted {
+            order,
+            phase,
+            attempt,
+            evidence,
+            outputs,
+            uri,
+        });
         Ok(vec![])
     }
 
@@ -102,12 +138,20 @@ impl Escrow {
         if !matches!(effect, Effect::Reject { .. }) {
             let expected = self.sha256(&terms::inputs(terms))?;
             if verdict.inputs != expected {
-                return Err(IEscrow::InputsMismatch { expected, found: verdict.inputs }.into());
+                return Err(IEscrow::InputsMismatch {
+                    expected,
+                    found: verdict.inputs,
+                }
+                .into());
             }
         }
         // Shared devices are nobody's alone. An exclusive device is the order's until its last
         // deadline, after which it is refunded without another call.
-        let busy_until = if terms.shared { 0 } else { terms.deadlines.finish };
+        let busy_until = if terms.shared {
+            0
+        } else {
+            terms.deadlines.finish
+        };
         let (verdict, digest, signers) = self.admit(verdict, signatures, busy_until)?;
         let block = self.block()?;
         match effect {
@@ -130,7 +174,11 @@ impl Escrow {
                     self.keep(order, &finished);
                     self.orders.setter(order).commitment.set(digest);
                     let closes = finished.window_closes(terms);
-                    self.log(&IEscrow::OrderFinished { order, verdict: digest, windowCloses: closes });
+                    self.log(&IEscrow::OrderFinished {
+                        order,
+                        verdict: digest,
+                        windowCloses: closes,
+                    });
                 }
             }
             Effect::Reject { forged } => {
@@ -176,7 +224,12 @@ impl Escrow {
         verdict: Verdict,
         digest: B256,
     ) -> Result<(), Revert> {
-        let split = Split::earned(terms, verdict.clauses, record.started_at, verdict.observedAt);
+        let split = Split::earned(
+            terms,
+            verdict.clauses,
+            record.started_at,
+            verdict.observedAt,
+        );
         let receipt = Receipt {
             order,
             buyer: terms.buyer,
@@ -190,10 +243,18 @@ impl Escrow {
             settledAt: self.vm().block_timestamp(),
         };
         self.keep(order, &record.end(State::Settled, self.block()?));
-        self.orders.setter(order).commitment.set(id::receipt_id(&receipt));
+        self.orders
+            .setter(order)
+            .commitment
+            .set(id::receipt_id(&receipt));
         for ((index, leg), &amount) in (0..).zip(&terms.legs).zip(&split.paid) {
             if !amount.is_zero() {
-                self.log(&IEscrow::LegPaid { order, leg: index, payee: leg.payee, amount });
+                self.log(&IEscrow::LegPaid {
+                    order,
+                    leg: index,
+                    payee: leg.payee,
+                    amount,
+                });
             }
         }
         self.log(&IEscrow::OrderSettled { order, receipt });
@@ -236,7 +297,11 @@ impl Escrow {
         busy_until: u64,
     ) -> Result<(Verdict, B256, Vec<Address>), Revert> {
         let attestation = self.attestation.get();
-        let call = IAttestation::admitCall { verdict, signatures, busyUntil: busy_until };
+        let call = IAttestation::admitCall {
+            verdict,
+            signatures,
+            busyUntil: busy_until,
+        };
         let answer = self.call(attestation, &call::encode(&call))?;
         let IAttestation::admitReturn { digest, signers } =
             codec::read(&answer).ok_or_else(|| unexpected(attestation))?;
@@ -245,15 +310,21 @@ impl Escrow {
 
     fn restore(&self, terms: &Terms) -> Result<(), Revert> {
         let offers = column(terms, |leg| leg.offer);
-        self.call(self.offers.get(), &call::encode(&IOffers::restoreCall { offers }))?;
+        self.call(
+            self.offers.get(),
+            &call::encode(&IOffers::restoreCall { offers }),
+        )?;
         Ok(())
     }
 
     /// Gives back the uses that were counted. Most policies count none: then nobody is called.
     fn release(&self, terms: &Terms) -> Result<(), Revert> {
         let counts = Clause::MaxUses.bit().with(Clause::MaxUsesPerBuyer);
-        let mut call =
-            IUsage::releaseCall { ids: Vec::new(), clauses: Vec::new(), buyer: terms.buyer };
+        let mut call = IUsage::releaseCall {
+            ids: Vec::new(),
+            clauses: Vec::new(),
+            buyer: terms.buyer,
+        };
         for leg in &terms.legs {
             if !Clauses(leg.clauses).intersection(counts).is_empty() {
                 call.ids.push(leg.policy);

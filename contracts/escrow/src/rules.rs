@@ -80,7 +80,12 @@ pub enum Effect {
 impl Record {
     /// A new order.
     pub const fn placed(block: u64) -> Self {
-        Self { state: State::Placed, since_block: block, started_at: 0, finished_at: 0 }
+        Self {
+            state: State::Placed,
+            since_block: block,
+            started_at: 0,
+            finished_at: 0,
+        }
     }
 
     /// The provider takes the order.
@@ -98,7 +103,11 @@ impl Record {
         self.expect(order, State::Placed)?;
         only_provider(terms, caller)?;
         before(terms.deadlines.accept, now)?;
-        Ok(Self { state: State::Accepted, since_block: block, ..*self })
+        Ok(Self {
+            state: State::Accepted,
+            since_block: block,
+            ..*self
+        })
     }
 
     /// Whether the provider may announce evidence of this phase now.
@@ -132,14 +141,24 @@ impl Record {
     ) -> Result<Effect, Revert> {
         let phase = self.expect_phase(order, verdict.phase)?;
         if verdict.order != *order {
-            return Err(IEscrow::VerdictMismatch { expected: *order, found: verdict.order }.into());
+            return Err(IEscrow::VerdictMismatch {
+                expected: *order,
+                found: verdict.order,
+            }
+            .into());
         }
         let class = Class::of(verdict.reason)
             .filter(|class| class.is_conclusive())
-            .ok_or(IEscrow::Inconclusive { reason: verdict.reason })?;
+            .ok_or(IEscrow::Inconclusive {
+                reason: verdict.reason,
+            })?;
         let observed_at = verdict.observedAt;
         if observed_at > now {
-            return Err(IEscrow::ObservedInFuture { observedAt: observed_at, time: now }.into());
+            return Err(IEscrow::ObservedInFuture {
+                observedAt: observed_at,
+                time: now,
+            }
+            .into());
         }
         if observed_at < self.started_at {
             let started_at = self.started_at;
@@ -153,26 +172,42 @@ impl Record {
         Ok(match (class, phase) {
             (Class::Accepted, Phase::Start) => Effect::Start,
             (Class::Accepted, Phase::Finish) => Effect::Finish,
-            (class, _) => Effect::Reject { forged: class == Class::Forged },
+            (class, _) => Effect::Reject {
+                forged: class == Class::Forged,
+            },
         })
     }
 
     /// An accepted start verdict.
     #[must_use]
     pub const fn start(self, observed_at: u64, block: u64) -> Self {
-        Self { state: State::Running, since_block: block, started_at: observed_at, ..self }
+        Self {
+            state: State::Running,
+            since_block: block,
+            started_at: observed_at,
+            ..self
+        }
     }
 
     /// An accepted finish verdict that waits for its challenge window.
     #[must_use]
     pub const fn finish(self, now: u64, block: u64) -> Self {
-        Self { state: State::Finished, since_block: block, finished_at: now, ..self }
+        Self {
+            state: State::Finished,
+            since_block: block,
+            finished_at: now,
+            ..self
+        }
     }
 
     /// The order is over, paid or refunded.
     #[must_use]
     pub const fn end(self, state: State, block: u64) -> Self {
-        Self { state, since_block: block, ..self }
+        Self {
+            state,
+            since_block: block,
+            ..self
+        }
     }
 
     /// When the challenge window of a finished order closes.
@@ -203,7 +238,11 @@ impl Record {
         }
         let deadline = self.deadline(terms);
         if now <= deadline {
-            return Err(IEscrow::DeadlineNotPassed { deadline, time: now }.into());
+            return Err(IEscrow::DeadlineNotPassed {
+                deadline,
+                time: now,
+            }
+            .into());
         }
         Ok(())
     }
@@ -233,29 +272,44 @@ impl Record {
     }
 
     fn expect(&self, order: &B256, expected: State) -> Result<(), Revert> {
-        if self.state == expected { Ok(()) } else { Err(self.wrong(order, expected)) }
+        if self.state == expected {
+            Ok(())
+        } else {
+            Err(self.wrong(order, expected))
+        }
     }
 
     fn expect_phase(&self, order: &B256, found: u8) -> Result<Phase, Revert> {
         match (self.phase(), Phase::from_u8(found)) {
             (Some(expected), Some(phase)) if expected == phase => Ok(phase),
-            (Some(expected), _) => {
-                Err(IEscrow::WrongPhase { expected: expected as u8, found }.into())
+            (Some(expected), _) => Err(IEscrow::WrongPhase {
+                expected: expected as u8,
+                found,
             }
+            .into()),
             (None, Some(Phase::Finish)) => Err(self.wrong(order, State::Running)),
             (None, _) => Err(self.wrong(order, State::Accepted)),
         }
     }
 
     fn wrong(&self, order: &B256, expected: State) -> Revert {
-        IEscrow::WrongState { order: *order, expected: expected as u8, found: self.state as u8 }.into()
+        IEscrow::WrongState {
+            order: *order,
+            expected: expected as u8,
+            found: self.state as u8,
+        }
+        .into()
     }
 
     /// `state (1 byte) || since_block (8) || started_at (8) || finished_at (8)`, then zeros.
     pub fn pack(&self) -> B256 {
         let mut word = B256::ZERO;
         word[0] = self.state as u8;
-        for (at, number) in [(1, self.since_block), (9, self.started_at), (17, self.finished_at)] {
+        for (at, number) in [
+            (1, self.since_block),
+            (9, self.started_at),
+            (17, self.finished_at),
+        ] {
             word[at..at + 8].copy_from_slice(&number.to_be_bytes());
         }
         word
@@ -264,7 +318,9 @@ impl Record {
     /// Reads what [`Self::pack`] wrote.
     pub fn unpack(word: &B256) -> Self {
         let number = |at: usize| {
-            word[at..at + 8].iter().fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
+            word[at..at + 8]
+                .iter()
+                .fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
         };
         Self {
             state: State::from_u8(word[0]),
@@ -279,7 +335,11 @@ fn only_provider(terms: &Terms, caller: &Address) -> Result<(), Revert> {
     if *caller == terms.provider {
         return Ok(());
     }
-    Err(IEscrow::NotProvider { caller: *caller, provider: terms.provider }.into())
+    Err(IEscrow::NotProvider {
+        caller: *caller,
+        provider: terms.provider,
+    }
+    .into())
 }
 
 /// The last second of a deadline still counts.
@@ -287,10 +347,17 @@ fn before(deadline: u64, now: u64) -> Result<(), Revert> {
     if now <= deadline {
         return Ok(());
     }
-    Err(IEscrow::DeadlinePassed { deadline, time: now }.into())
+    Err(IEscrow::DeadlinePassed {
+        deadline,
+        time: now,
+    }
+    .into())
 }
 
 /// `InvalidOrder` with the name of the field.
 pub fn invalid(field: &str) -> Revert {
-    IEscrow::InvalidOrder { field: field.to_string() }.into()
+    IEscrow::InvalidOrder {
+        field: field.to_string(),
+    }
+    .into()
 }

@@ -46,14 +46,23 @@ pub fn derive(request: Request, buyer: Address, now: u64) -> Result<Terms, Rever
     check_deadlines(&request.deadlines, request.challengeWindow, now)?;
 
     let wants = demands(&request.requirements);
-    let token = request.legs.first().map(|leg| leg.offer.token).unwrap_or_default();
+    let token = request
+        .legs
+        .first()
+        .map(|leg| leg.offer.token)
+        .unwrap_or_default();
     let mut legs: Vec<Leg> = Vec::with_capacity(request.legs.len());
     let mut compute = None;
     for (index, requested) in (0..).zip(&request.legs) {
         let leg = derive_leg(index, requested, request.maxDuration, wants)?;
         if requested.offer.token != token {
             let found = requested.offer.token;
-            return Err(IEscrow::MixedTokens { leg: index, expected: token, found }.into());
+            return Err(IEscrow::MixedTokens {
+                leg: index,
+                expected: token,
+                found,
+            }
+            .into());
         }
         if legs.iter().any(|other| other.offer == leg.offer) {
             return Err(invalid_leg(index, "offer"));
@@ -101,12 +110,19 @@ fn derive_leg(
     let offer = &requested.offer;
     let (amount, rate) = match offer.kind {
         DATASET | MODEL | WORKLOAD => (Some(offer.price), U256::ZERO),
-        COMPUTE => (checked_scale(&offer.price, max_duration.into()), offer.price),
+        COMPUTE => (
+            checked_scale(&offer.price, max_duration.into()),
+            offer.price,
+        ),
         _ => return Err(invalid_leg(index, "kind")),
     };
     let required = Clauses::POLICY.without(Clauses(requested.any));
     let measured = offer.kind == DATASET && wants;
-    let clauses = if measured { required.with(Clause::Requirements) } else { required };
+    let clauses = if measured {
+        required.with(Clause::Requirements)
+    } else {
+        required
+    };
     Ok(Leg {
         offer: id::offer_id(offer),
         policy: offer.policy,
@@ -126,14 +142,27 @@ fn demands(requirements: &Requirements) -> bool {
 
 /// The deadlines lie ahead, in order, and the challenge window fits before the last.
 fn check_deadlines(deadlines: &Deadlines, window: u64, now: u64) -> Result<(), Revert> {
-    let &Deadlines { accept, start, finish, settle } = deadlines;
+    let &Deadlines {
+        accept,
+        start,
+        finish,
+        settle,
+    } = deadlines;
     if accept <= now {
-        return Err(IEscrow::DeadlinePassed { deadline: accept, time: now }.into());
+        return Err(IEscrow::DeadlinePassed {
+            deadline: accept,
+            time: now,
+        }
+        .into());
     }
-    let closes = finish.checked_add(window).ok_or_else(|| invalid("challengeWindow"))?;
-    for (earlier, later, ascending) in
-        [(accept, start, accept < start), (start, finish, start < finish), (closes, settle, closes <= settle)]
-    {
+    let closes = finish
+        .checked_add(window)
+        .ok_or_else(|| invalid("challengeWindow"))?;
+    for (earlier, later, ascending) in [
+        (accept, start, accept < start),
+        (start, finish, start < finish),
+        (closes, settle, closes <= settle),
+    ] {
         if !ascending {
             return Err(IEscrow::DeadlinesNotAscending { earlier, later }.into());
         }
@@ -174,5 +203,9 @@ pub const fn is_compute(leg: &Leg) -> bool {
 }
 
 fn invalid_leg(leg: u8, field: &str) -> Revert {
-    IEscrow::InvalidLeg { leg, field: field.to_string() }.into()
+    IEscrow::InvalidLeg {
+        leg,
+        field: field.to_string(),
+    }
+    .into()
 }

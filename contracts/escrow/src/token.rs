@@ -1,7 +1,6 @@
 //! Money in and out. Tokens are foreign code: what they take in is measured, what they pay out is
 //! bounded, and what they refuse to pay becomes a credit.
 
-
 use alloy_primitives::{Address, B256, U256};
 use stylus_sdk::{call::RawCall, prelude::*};
 use vouch_abi::{
@@ -24,7 +23,10 @@ impl Escrow {
     /// Counts money in, before it comes.
     pub(crate) fn owe(&mut self, token: Address, amount: &U256) -> Result<(), Revert> {
         let mut owed = self.owed.setter(token);
-        let sum = owed.get().checked_add(*amount).ok_or_else(|| invalid("total"))?;
+        let sum = owed
+            .get()
+            .checked_add(*amount)
+            .ok_or_else(|| invalid("total"))?;
         owed.set(sum);
         Ok(())
     }
@@ -44,7 +46,11 @@ impl Escrow {
         }
         let to = self.vm().contract_address();
         let before = self.balance(token, to, &amount)?;
-        let transfer = call::encode(&IToken::transferFromCall { from, to, value: amount });
+        let transfer = call::encode(&IToken::transferFromCall {
+            from,
+            to,
+            value: amount,
+        });
         let accepted = match self.call(token, &transfer) {
             Ok(answer) => answer.is_empty() || is_true(&answer),
             Err(revert) if (4..=MAX_ERROR).contains(&revert.0.len()) => return Err(revert),
@@ -52,7 +58,12 @@ impl Escrow {
         };
         let received = self.balance(token, to, &amount)?.saturating_sub(before);
         if !accepted || received != amount {
-            return Err(IEscrow::TokenRefused { token, expected: amount, received }.into());
+            return Err(IEscrow::TokenRefused {
+                token,
+                expected: amount,
+                received,
+            }
+            .into());
         }
         Ok(())
     }
@@ -63,7 +74,12 @@ impl Escrow {
             Ok(balance) => Ok(balance.into()),
             Err(_) => {
                 let received = U256::ZERO;
-                Err(IEscrow::TokenRefused { token, expected: *expected, received }.into())
+                Err(IEscrow::TokenRefused {
+                    token,
+                    expected: *expected,
+                    received,
+                }
+                .into())
             }
         }
     }
@@ -91,7 +107,11 @@ impl Escrow {
     fn push(&self, token: Address, to: Address, amount: U256) -> Result<bool, Revert> {
         let found = self.vm().evm_gas_left();
         if found < GAS_BEFORE_TRANSFER {
-            return Err(IEscrow::GasTooLow { expected: GAS_BEFORE_TRANSFER, found }.into());
+            return Err(IEscrow::GasTooLow {
+                expected: GAS_BEFORE_TRANSFER,
+                found,
+            }
+            .into());
         }
         let transfer = call::encode(&IToken::transferCall { to, value: amount });
         // No reference into storage is held across the call, and all writes go before it.
@@ -123,7 +143,11 @@ impl Escrow {
         // Bounded by what is owed, which does not overflow.
         let sum = credit.get().saturating_add(amount);
         credit.set(sum);
-        self.log(&IEscrow::Credited { account, token, amount });
+        self.log(&IEscrow::Credited {
+            account,
+            token,
+            amount,
+        });
     }
 
     pub(crate) fn withdraw(&mut self, token: Address) -> Answer {
@@ -135,10 +159,19 @@ impl Escrow {
         }
         self.credits.setter(account).setter(token).set(U256::ZERO);
         self.release_owed(token, &amount);
-        self.log(&IEscrow::Withdrawn { account, token, amount });
+        self.log(&IEscrow::Withdrawn {
+            account,
+            token,
+            amount,
+        });
         if !self.push(token, account, amount)? {
             let received = U256::ZERO;
-            return Err(IEscrow::TokenRefused { token, expected: amount, received }.into());
+            return Err(IEscrow::TokenRefused {
+                token,
+                expected: amount,
+                received,
+            }
+            .into());
         }
         call::returns::<IEscrow::withdrawCall>(amount)
     }

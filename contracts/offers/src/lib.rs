@@ -29,9 +29,7 @@ use stylus_sdk::{
     storage::{StorageAddress, StorageB256, StorageMap},
 };
 use vouch_abi::{
-    IContract,
-    IOffers,
-    Offer,
+    IContract, IOffers, Offer,
     call::{self, Answer, Revert},
     dispatch, id,
     wire::Event,
@@ -108,11 +106,21 @@ impl Offers {
         rules::check(&offer, &uri, self.vm().block_timestamp())?;
         let caller = self.vm().msg_sender();
         if caller != offer.owner {
-            return Err(IOffers::NotOwner { caller, owner: offer.owner }.into());
+            return Err(IOffers::NotOwner {
+                caller,
+                owner: offer.owner,
+            }
+            .into());
         }
         self.listings.insert(id, Listing::new(&offer).pack());
         let (owner, kind) = (offer.owner, offer.kind);
-        self.log(&IOffers::OfferPublished { offer: id, owner, kind, terms: offer, uri });
+        self.log(&IOffers::OfferPublished {
+            offer: id,
+            owner,
+            kind,
+            terms: offer,
+            uri,
+        });
         call::returns::<IOffers::publishCall>(id)
     }
 
@@ -167,7 +175,11 @@ impl Offers {
 
     fn only_escrow(&self) -> Result<(), Revert> {
         let (caller, escrow) = (self.vm().msg_sender(), self.escrow.get());
-        if caller == escrow { Ok(()) } else { Err(IOffers::NotEscrow { caller, escrow }.into()) }
+        if caller == escrow {
+            Ok(())
+        } else {
+            Err(IOffers::NotEscrow { caller, escrow }.into())
+        }
     }
 
     fn listing(&self, offer: B256) -> Listing {

@@ -29,7 +29,10 @@ pub fn check(offer: &Offer, uri: &str, now: u64) -> Result<(), Revert> {
         ("uri", uri.len() > MAX_URI),
     ];
     match refused.iter().find(|(_, refused)| *refused) {
-        Some((field, _)) => Err(IOffers::InvalidOffer { field: field.to_string() }.into()),
+        Some((field, _)) => Err(IOffers::InvalidOffer {
+            field: field.to_string(),
+        }
+        .into()),
         None => Ok(()),
     }
 }
@@ -69,9 +72,17 @@ impl Listing {
         self.existing(offer)?;
         if now > self.open_until {
             let open_until = self.open_until;
-            return Err(IOffers::OfferClosed { offer, openUntil: open_until, time: now }.into());
+            return Err(IOffers::OfferClosed {
+                offer,
+                openUntil: open_until,
+                time: now,
+            }
+            .into());
         }
-        self.volume = self.volume.checked_sub(1).ok_or(IOffers::VolumeExhausted { offer })?;
+        self.volume = self
+            .volume
+            .checked_sub(1)
+            .ok_or(IOffers::VolumeExhausted { offer })?;
         Ok(())
     }
 
@@ -92,7 +103,11 @@ impl Listing {
     pub fn cancel(&mut self, offer: B256, caller: Address) -> Result<(), Revert> {
         self.existing(offer)?;
         if caller != self.owner {
-            return Err(IOffers::NotOwner { caller, owner: self.owner }.into());
+            return Err(IOffers::NotOwner {
+                caller,
+                owner: self.owner,
+            }
+            .into());
         }
         self.open_until = 0;
         Ok(())
@@ -114,13 +129,19 @@ impl Listing {
             &self.volume.min(MAX).to_be_bytes()[2..],
         ];
         let bytes = parts.into_iter().flatten();
-        word.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        word.iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = *from);
         word
     }
 
     /// Reads what [`Self::pack`] wrote.
     pub fn unpack(word: B256) -> Self {
-        let number = |from, to| word[from..to].iter().fold(0, |n: u64, b| n << 8 | u64::from(*b));
+        let number = |from, to| {
+            word[from..to]
+                .iter()
+                .fold(0, |n: u64, b| n << 8 | u64::from(*b))
+        };
         Self {
             owner: Address::from_slice(&word[..20]),
             open_until: number(20, 26),
@@ -154,28 +175,69 @@ mod tests {
     }
 
     fn invalid(field: &str) -> Result<(), Revert> {
-        Err(IOffers::InvalidOffer { field: field.into() }.into())
+        Err(IOffers::InvalidOffer {
+            field: field.into(),
+        }
+        .into())
     }
 
     #[test]
     fn invalid_offers_are_refused_by_field() {
         assert_eq!(check(&offer(), "", NOW), Ok(()));
-        let compute = Offer { kind: 4, digest: B256::ZERO, shared: true, ..offer() };
+        let compute = Offer {
+            kind: 4,
+            digest: B256::ZERO,
+            shared: true,
+            ..offer()
+        };
         assert_eq!(check(&compute, "", NOW), Ok(()));
         for (field, offer) in [
             ("kind", Offer { kind: 0, ..offer() }),
             ("kind", Offer { kind: 5, ..offer() }),
-            ("digest", Offer { digest: B256::ZERO, ..offer() }),
+            (
+                "digest",
+                Offer {
+                    digest: B256::ZERO,
+                    ..offer()
+                },
+            ),
             ("digest", Offer { kind: 4, ..offer() }),
-            ("token", Offer { token: Address::ZERO, ..offer() }),
-            ("volume", Offer { volume: 0, ..offer() }),
-            ("openUntil", Offer { openUntil: NOW, ..offer() }),
-            ("shared", Offer { shared: true, ..offer() }),
+            (
+                "token",
+                Offer {
+                    token: Address::ZERO,
+                    ..offer()
+                },
+            ),
+            (
+                "volume",
+                Offer {
+                    volume: 0,
+                    ..offer()
+                },
+            ),
+            (
+                "openUntil",
+                Offer {
+                    openUntil: NOW,
+                    ..offer()
+                },
+            ),
+            (
+                "shared",
+                Offer {
+                    shared: true,
+                    ..offer()
+                },
+            ),
         ] {
             assert_eq!(check(&offer, "", NOW), invalid(field));
         }
         assert_eq!(check(&offer(), &"x".repeat(MAX_URI), NOW), Ok(()));
-        assert_eq!(check(&offer(), &"x".repeat(MAX_URI + 1), NOW), invalid("uri"));
+        assert_eq!(
+            check(&offer(), &"x".repeat(MAX_URI + 1), NOW),
+            invalid("uri")
+        );
     }
 
     #[test]
@@ -191,7 +253,12 @@ mod tests {
         let mut listing = Listing::new(&offer());
         assert_eq!(listing.take(ID, 2_000), Ok(()), "the last second");
         let closed = |open_until, time| {
-            Err(IOffers::OfferClosed { offer: ID, openUntil: open_until, time }.into())
+            Err(IOffers::OfferClosed {
+                offer: ID,
+                openUntil: open_until,
+                time,
+            }
+            .into())
         };
         assert_eq!(listing.take(ID, 2_001), closed(2_000, 2_001));
         listing.cancel(ID, OWNER).unwrap();
@@ -202,7 +269,10 @@ mod tests {
     fn cancel_errors_when_not_owner() {
         let mut listing = Listing::new(&offer());
         let caller = Address::repeat_byte(8);
-        let expected = IOffers::NotOwner { caller, owner: OWNER };
+        let expected = IOffers::NotOwner {
+            caller,
+            owner: OWNER,
+        };
         assert_eq!(listing.cancel(ID, caller), Err(expected.into()));
         assert!(listing.is_open(NOW));
     }
@@ -212,7 +282,10 @@ mod tests {
         let mut listing = Listing::new(&offer());
         assert_eq!(listing.take(ID, NOW), Ok(()));
         assert_eq!(listing.take(ID, NOW), Ok(()));
-        assert_eq!(listing.take(ID, NOW), Err(IOffers::VolumeExhausted { offer: ID }.into()));
+        assert_eq!(
+            listing.take(ID, NOW),
+            Err(IOffers::VolumeExhausted { offer: ID }.into())
+        );
         assert_eq!(listing.give_back(ID), Ok(()));
         assert_eq!(listing.take(ID, NOW), Ok(()));
     }

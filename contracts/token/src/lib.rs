@@ -25,8 +25,7 @@ use stylus_sdk::{
 use vouch_abi::{
     IContract, IToken,
     call::{self, Answer, Revert},
-    codec,
-    dispatch, id,
+    codec, dispatch, id,
     wire::Event,
 };
 
@@ -150,11 +149,23 @@ impl Token {
 
     fn allow(&mut self, owner: Address, spender: Address, value: U256) {
         self.allowances.setter(owner).insert(spender, value);
-        self.log(&IToken::Approval { owner, spender, value });
+        self.log(&IToken::Approval {
+            owner,
+            spender,
+            value,
+        });
     }
 
     fn permit(&mut self, call: &IToken::permitCall) -> Answer {
-        let &IToken::permitCall { owner, spender, value, deadline, v, r, s } = call;
+        let &IToken::permitCall {
+            owner,
+            spender,
+            value,
+            deadline,
+            v,
+            r,
+            s,
+        } = call;
         let time = U256::from(self.vm().block_timestamp());
         if deadline < time {
             return Err(IToken::PermitExpired { deadline, time }.into());
@@ -180,7 +191,10 @@ impl Token {
         let input = words.concat();
         // A static call of a precompile: nothing of this contract's storage is touched meanwhile.
         let output = unsafe { RawCall::new_static(self.vm()).call(ECRECOVER, &input) };
-        output.ok().and_then(|output| codec::decode(&output)).unwrap_or_default()
+        output
+            .ok()
+            .and_then(|output| codec::decode(&output))
+            .unwrap_or_default()
     }
 
     fn domain_separator(&self) -> B256 {
@@ -197,7 +211,11 @@ impl Token {
         // No overflow: all balances together are the supply.
         let sum = self.balances.get(to).saturating_add(value);
         self.balances.insert(to, sum);
-        self.log(&IToken::Transfer { from: Address::ZERO, to, value });
+        self.log(&IToken::Transfer {
+            from: Address::ZERO,
+            to,
+            value,
+        });
         Ok(vec![])
     }
 

@@ -18,9 +18,14 @@ const HALF_ORDER: U256 = U256::from_limbs([
 /// # Errors
 /// `InsufficientBalance`.
 pub fn debit(account: Address, balance: U256, needed: U256) -> Result<U256, Revert> {
-    balance
-        .checked_sub(needed)
-        .ok_or_else(|| IToken::InsufficientBalance { account, balance, needed }.into())
+    balance.checked_sub(needed).ok_or_else(|| {
+        IToken::InsufficientBalance {
+            account,
+            balance,
+            needed,
+        }
+        .into()
+    })
 }
 
 /// The allowance after `needed` was spent; the largest one is never used up.
@@ -31,9 +36,14 @@ pub fn spend(spender: Address, allowance: U256, needed: U256) -> Result<U256, Re
     if allowance == U256::MAX {
         return Ok(allowance);
     }
-    allowance
-        .checked_sub(needed)
-        .ok_or_else(|| IToken::InsufficientAllowance { spender, allowance, needed }.into())
+    allowance.checked_sub(needed).ok_or_else(|| {
+        IToken::InsufficientAllowance {
+            spender,
+            allowance,
+            needed,
+        }
+        .into()
+    })
 }
 
 /// The supply after minting. No balance can overflow, because none is larger than the supply.
@@ -41,7 +51,9 @@ pub fn spend(spender: Address, allowance: U256, needed: U256) -> Result<U256, Re
 /// # Errors
 /// `SupplyOverflow`.
 pub fn mint(supply: U256, minted: U256) -> Result<U256, Revert> {
-    supply.checked_add(minted).ok_or_else(|| IToken::SupplyOverflow { supply, minted }.into())
+    supply
+        .checked_add(minted)
+        .ok_or_else(|| IToken::SupplyOverflow { supply, minted }.into())
 }
 
 /// Whether a permit's signature has the one shape that is taken: anything else could be a second
@@ -57,17 +69,30 @@ pub fn is_canonical(v: u8, s: U256) -> bool {
 pub fn pack(name: &str) -> Result<B256, Revert> {
     let found = U256::from(name.len());
     if name.is_empty() || name.len() > 31 {
-        return Err(IToken::InvalidName { expected: U256::from(31), found }.into());
+        return Err(IToken::InvalidName {
+            expected: U256::from(31),
+            found,
+        }
+        .into());
     }
     let mut word = B256::ZERO;
-    let bytes = found.to_be_bytes::<32>().into_iter().skip(31).chain(name.bytes());
+    let bytes = found
+        .to_be_bytes::<32>()
+        .into_iter()
+        .skip(31)
+        .chain(name.bytes());
     word.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
     Ok(word)
 }
 
 /// Reads what [`pack`] wrote.
 pub fn unpack(word: &B256) -> String {
-    let bytes = word.iter().skip(1).take(usize::from(word[0])).copied().collect();
+    let bytes = word
+        .iter()
+        .skip(1)
+        .take(usize::from(word[0]))
+        .copied()
+        .collect();
     String::from_utf8(bytes).unwrap_or_default()
 }
 
@@ -129,7 +154,10 @@ mod tests {
         }
         for name in ["", "this name is thirty-two bytes.!!"] {
             let found = U256::from(name.len());
-            let expected = IToken::InvalidName { expected: U256::from(31), found };
+            let expected = IToken::InvalidName {
+                expected: U256::from(31),
+                found,
+            };
             assert_eq!(pack(name), Err(expected.into()));
         }
     }

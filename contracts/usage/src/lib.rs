@@ -27,9 +27,7 @@ use stylus_sdk::{
     storage::{StorageAddress, StorageMap, StorageU64},
 };
 use vouch_abi::{
-    IContract,
-    IUsage,
-    Policy,
+    IContract, IUsage, Policy,
     call::{self, Answer, Revert},
     dispatch, id,
     wire::Event,
@@ -108,7 +106,11 @@ impl Usage {
         rules::required(&policy)?;
         let id = id::policy_id(&policy);
         let publisher = self.vm().msg_sender();
-        self.log(&IUsage::PolicyPublished { policy: id, publisher, terms: policy });
+        self.log(&IUsage::PolicyPublished {
+            policy: id,
+            publisher,
+            terms: policy,
+        });
         call::returns::<IUsage::publishCall>(id)
     }
 
@@ -122,7 +124,14 @@ impl Usage {
                 return Err(IUsage::PolicyMismatch { expected, found }.into());
             }
             let required = rules::required(policy)?;
-            rules::check(policy, found, required, &leg.workloadProof, &call.r#use, now)?;
+            rules::check(
+                policy,
+                found,
+                required,
+                &leg.workloadProof,
+                &call.r#use,
+                now,
+            )?;
             self.count(policy, found, required, call.r#use.buyer)?;
         }
         Ok(vec![])
@@ -146,8 +155,11 @@ impl Usage {
             let limit = policy.maxUsesPerBuyer;
             let mut of_policy = self.uses_by.setter(id);
             let mut uses = of_policy.setter(buyer);
-            let count = rules::count(uses.get().to(), limit)
-                .ok_or(IUsage::BuyerUsesExhausted { policy: id, buyer, limit })?;
+            let count = rules::count(uses.get().to(), limit).ok_or(IUsage::BuyerUsesExhausted {
+                policy: id,
+                buyer,
+                limit,
+            })?;
             uses.set(U64::from(count));
         }
         Ok(())
@@ -195,7 +207,11 @@ impl Usage {
 
     fn only_escrow(&self) -> Result<(), Revert> {
         let (caller, escrow) = (self.vm().msg_sender(), self.escrow.get());
-        if caller == escrow { Ok(()) } else { Err(IUsage::NotEscrow { caller, escrow }.into()) }
+        if caller == escrow {
+            Ok(())
+        } else {
+            Err(IUsage::NotEscrow { caller, escrow }.into())
+        }
     }
 
     fn log(&self, event: &impl Event) {

@@ -34,7 +34,11 @@ impl Fields {
     }
 
     const fn bits(bits: u8, known: u8) -> Self {
-        if bits & !known != 0 { Self::Invalid } else { Self::set(bits != 0) }
+        if bits & !known != 0 {
+            Self::Invalid
+        } else {
+            Self::set(bits != 0)
+        }
     }
 }
 
@@ -84,10 +88,17 @@ pub fn required(policy: &Policy) -> Result<Clauses, Revert> {
     }
     let any = Clauses(policy.any);
     for clause in Clauses::POLICY.iter() {
-        let expected = if any.contains(clause) { Fields::Unset } else { Fields::Set };
+        let expected = if any.contains(clause) {
+            Fields::Unset
+        } else {
+            Fields::Set
+        };
         let found = fields(policy, clause);
         if found != expected && found != Fields::None {
-            return Err(IUsage::InvalidClause { clause: clause as u8 }.into());
+            return Err(IUsage::InvalidClause {
+                clause: clause as u8,
+            }
+            .into());
         }
     }
     Ok(Clauses::POLICY.without(any))
@@ -109,10 +120,21 @@ pub fn check(
 ) -> Result<(), Revert> {
     let refuses = |clause, refused| required.contains(clause) && refused;
     if refuses(Clause::Buyers, !policy.buyers.contains(&wanted.buyer)) {
-        return Err(IUsage::BuyerRefused { policy: id, buyer: wanted.buyer }.into());
+        return Err(IUsage::BuyerRefused {
+            policy: id,
+            buyer: wanted.buyer,
+        }
+        .into());
     }
-    if refuses(Clause::Providers, !policy.providers.contains(&wanted.provider)) {
-        return Err(IUsage::ProviderRefused { policy: id, provider: wanted.provider }.into());
+    if refuses(
+        Clause::Providers,
+        !policy.providers.contains(&wanted.provider),
+    ) {
+        return Err(IUsage::ProviderRefused {
+            policy: id,
+            provider: wanted.provider,
+        }
+        .into());
     }
     if refuses(Clause::Purposes, policy.purposes & wanted.purpose == 0) {
         return Err(IUsage::PurposeRefused {
@@ -122,7 +144,10 @@ pub fn check(
         }
         .into());
     }
-    if refuses(Clause::Window, !(policy.notBefore..=policy.notAfter).contains(&now)) {
+    if refuses(
+        Clause::Window,
+        !(policy.notBefore..=policy.notAfter).contains(&now),
+    ) {
         return Err(IUsage::OutsideWindow {
             policy: id,
             time: now,
@@ -139,8 +164,15 @@ pub fn check(
         }
         .into());
     }
-    if refuses(Clause::Workload, !allows_workload(policy, wanted.workload, proof)) {
-        return Err(IUsage::WorkloadRefused { policy: id, workload: wanted.workload }.into());
+    if refuses(
+        Clause::Workload,
+        !allows_workload(policy, wanted.workload, proof),
+    ) {
+        return Err(IUsage::WorkloadRefused {
+            policy: id,
+            workload: wanted.workload,
+        }
+        .into());
     }
     Ok(())
 }
@@ -154,9 +186,11 @@ fn allows_workload(policy: &Policy, workload: B256, proof: &[B256]) -> bool {
     if policy.workloadRoot.is_zero() {
         return policy.workloads.contains(&workload);
     }
-    let root = proof.iter().fold(id::workload_leaf(workload), |node, sibling| {
-        id::workload_node(node, *sibling)
-    });
+    let root = proof
+        .iter()
+        .fold(id::workload_leaf(workload), |node, sibling| {
+            id::workload_node(node, *sibling)
+        });
     root == policy.workloadRoot
 }
 
@@ -178,7 +212,10 @@ mod tests {
     const NOW: u64 = 1_000;
 
     fn anything() -> Policy {
-        Policy { any: Clauses::POLICY.0, ..Default::default() }
+        Policy {
+            any: Clauses::POLICY.0,
+            ..Default::default()
+        }
     }
 
     /// A policy that requires every clause.
@@ -257,22 +294,36 @@ mod tests {
         assert_eq!(required(&strict()), Ok(Clauses::POLICY));
         assert_eq!(required(&anything()), Ok(Clauses::NONE));
         for clause in Clauses::POLICY.iter() {
-            let waived = Policy { any: clause.bit().0, ..cleared(clause) };
-            assert_eq!(required(&waived), Ok(Clauses::POLICY.without(clause.bit())), "{clause}");
+            let waived = Policy {
+                any: clause.bit().0,
+                ..cleared(clause)
+            };
+            assert_eq!(
+                required(&waived),
+                Ok(Clauses::POLICY.without(clause.bit())),
+                "{clause}"
+            );
         }
     }
 
     #[test]
     fn required_errors_when_a_clause_is_neither_required_nor_waived() {
         for clause in Clauses::POLICY.iter().filter(|c| has_fields(*c)) {
-            assert_eq!(required(&cleared(clause)), invalid(clause as u8), "{clause}");
+            assert_eq!(
+                required(&cleared(clause)),
+                invalid(clause as u8),
+                "{clause}"
+            );
         }
     }
 
     #[test]
     fn required_errors_when_a_clause_is_both_required_and_waived() {
         for clause in Clauses::POLICY.iter().filter(|c| has_fields(*c)) {
-            let both = Policy { any: clause.bit().0, ..strict() };
+            let both = Policy {
+                any: clause.bit().0,
+                ..strict()
+            };
             assert_eq!(required(&both), invalid(clause as u8), "{clause}");
         }
     }
@@ -280,13 +331,57 @@ mod tests {
     #[test]
     fn required_errors_when_fields_are_out_of_range() {
         for (clause, policy) in [
-            (Clause::CpuKind, Policy { cpuKinds: 4, ..strict() }),
-            (Clause::GpuArchitecture, Policy { gpuArchitectures: 4, ..strict() }),
-            (Clause::GpuMode, Policy { gpuModes: 8, ..strict() }),
-            (Clause::Purposes, Policy { purposes: 16, ..strict() }),
-            (Clause::Workload, Policy { workloadRoot: B256::repeat_byte(1), ..strict() }),
-            (Clause::Window, Policy { notBefore: 5, notAfter: 5, ..strict() }),
-            (Clause::Window, Policy { notBefore: 5, notAfter: 0, ..strict() }),
+            (
+                Clause::CpuKind,
+                Policy {
+                    cpuKinds: 4,
+                    ..strict()
+                },
+            ),
+            (
+                Clause::GpuArchitecture,
+                Policy {
+                    gpuArchitectures: 4,
+                    ..strict()
+                },
+            ),
+            (
+                Clause::GpuMode,
+                Policy {
+                    gpuModes: 8,
+                    ..strict()
+                },
+            ),
+            (
+                Clause::Purposes,
+                Policy {
+                    purposes: 16,
+                    ..strict()
+                },
+            ),
+            (
+                Clause::Workload,
+                Policy {
+                    workloadRoot: B256::repeat_byte(1),
+                    ..strict()
+                },
+            ),
+            (
+                Clause::Window,
+                Policy {
+                    notBefore: 5,
+                    notAfter: 5,
+                    ..strict()
+                },
+            ),
+            (
+                Clause::Window,
+                Policy {
+                    notBefore: 5,
+                    notAfter: 0,
+                    ..strict()
+                },
+            ),
         ] {
             assert_eq!(required(&policy), invalid(clause as u8), "{clause}");
         }
@@ -295,15 +390,24 @@ mod tests {
     #[test]
     fn required_errors_when_a_bit_is_no_clause_of_a_policy() {
         for bit in 20..32 {
-            let policy = Policy { any: Clauses::POLICY.0 | 1 << bit, ..Default::default() };
+            let policy = Policy {
+                any: Clauses::POLICY.0 | 1 << bit,
+                ..Default::default()
+            };
             assert_eq!(required(&policy), invalid(bit));
         }
     }
 
     #[test]
     fn the_use_a_policy_asks_for_is_allowed() {
-        assert_eq!(check(&strict(), ID, Clauses::POLICY, &[], &allowed(), NOW), Ok(()));
-        assert_eq!(check(&anything(), ID, Clauses::NONE, &[], &Use::default(), NOW), Ok(()));
+        assert_eq!(
+            check(&strict(), ID, Clauses::POLICY, &[], &allowed(), NOW),
+            Ok(())
+        );
+        assert_eq!(
+            check(&anything(), ID, Clauses::NONE, &[], &Use::default(), NOW),
+            Ok(())
+        );
     }
 
     #[test]
@@ -313,39 +417,83 @@ mod tests {
         let cases: [(Clause, Use, u64, Revert); 9] = [
             (
                 Clause::Buyers,
-                Use { buyer: other, ..allowed() },
+                Use {
+                    buyer: other,
+                    ..allowed()
+                },
                 NOW,
-                IUsage::BuyerRefused { policy: ID, buyer: other }.into(),
+                IUsage::BuyerRefused {
+                    policy: ID,
+                    buyer: other,
+                }
+                .into(),
             ),
             (
                 Clause::Providers,
-                Use { provider: other, ..allowed() },
+                Use {
+                    provider: other,
+                    ..allowed()
+                },
                 NOW,
-                IUsage::ProviderRefused { policy: ID, provider: other }.into(),
+                IUsage::ProviderRefused {
+                    policy: ID,
+                    provider: other,
+                }
+                .into(),
             ),
             (
                 Clause::Purposes,
-                Use { purpose: 0b1000, ..allowed() },
+                Use {
+                    purpose: 0b1000,
+                    ..allowed()
+                },
                 NOW,
-                IUsage::PurposeRefused { policy: ID, purpose: 0b1000, allowed: 0b0100 }.into(),
+                IUsage::PurposeRefused {
+                    policy: ID,
+                    purpose: 0b1000,
+                    allowed: 0b0100,
+                }
+                .into(),
             ),
             (
                 Clause::MaxDuration,
-                Use { maxDuration: 61, ..allowed() },
+                Use {
+                    maxDuration: 61,
+                    ..allowed()
+                },
                 NOW,
-                IUsage::DurationRefused { policy: ID, requested: 61, allowed: 60 }.into(),
+                IUsage::DurationRefused {
+                    policy: ID,
+                    requested: 61,
+                    allowed: 60,
+                }
+                .into(),
             ),
             (
                 Clause::Workload,
-                Use { workload: ID, ..allowed() },
+                Use {
+                    workload: ID,
+                    ..allowed()
+                },
                 NOW,
-                IUsage::WorkloadRefused { policy: ID, workload: ID }.into(),
+                IUsage::WorkloadRefused {
+                    policy: ID,
+                    workload: ID,
+                }
+                .into(),
             ),
             (
                 Clause::Workload,
-                Use { workload: zero, ..allowed() },
+                Use {
+                    workload: zero,
+                    ..allowed()
+                },
                 NOW,
-                IUsage::WorkloadRefused { policy: ID, workload: zero }.into(),
+                IUsage::WorkloadRefused {
+                    policy: ID,
+                    workload: zero,
+                }
+                .into(),
             ),
             (Clause::Window, allowed(), NOW - 2, outside(NOW - 2)),
             (Clause::Window, allowed(), NOW + 2, outside(NOW + 2)),
@@ -355,12 +503,22 @@ mod tests {
             let result = check(&strict(), ID, Clauses::POLICY, &[], &wanted, now);
             assert_eq!(result, Err(expected), "{clause}");
             let waived = Clauses::POLICY.without(clause.bit());
-            assert_eq!(check(&strict(), ID, waived, &[], &wanted, now), Ok(()), "{clause} waived");
+            assert_eq!(
+                check(&strict(), ID, waived, &[], &wanted, now),
+                Ok(()),
+                "{clause} waived"
+            );
         }
     }
 
     fn outside(time: u64) -> Revert {
-        IUsage::OutsideWindow { policy: ID, time, notBefore: NOW - 1, notAfter: NOW + 1 }.into()
+        IUsage::OutsideWindow {
+            policy: ID,
+            time,
+            notBefore: NOW - 1,
+            notAfter: NOW + 1,
+        }
+        .into()
     }
 
     /// Root of a tree over the leaves, and the proof of leaf `index`.

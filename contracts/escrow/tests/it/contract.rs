@@ -12,12 +12,20 @@ use vouch_abi::{
 use crate::samples::*;
 
 const GOVERNOR: Address = Address::repeat_byte(0x60);
-const PARTS: [Address; 3] =
-    [Address::repeat_byte(0x61), Address::repeat_byte(0x62), Address::repeat_byte(0x63)];
+const PARTS: [Address; 3] = [
+    Address::repeat_byte(0x61),
+    Address::repeat_byte(0x62),
+    Address::repeat_byte(0x63),
+];
 
 fn construct(governor: Address) -> Vec<u8> {
     let [offers, usage, attestation] = PARTS;
-    call::construct(&IEscrow::constructorCall { governor, offers, usage, attestation })
+    call::construct(&IEscrow::constructorCall {
+        governor,
+        offers,
+        usage,
+        attestation,
+    })
 }
 
 fn constructed() -> (TestVM, Escrow) {
@@ -39,10 +47,15 @@ fn ask<C: SolCall>(contract: &mut Escrow, call: &C) -> Result<C::Return, Revert>
 fn every_function_of_the_interface_is_answered() {
     let (_, mut contract) = constructed();
     for selector in IEscrowCalls::SELECTORS {
-        let unknown: Revert = IContract::UnknownFunction { selector: selector.into() }.into();
+        let unknown: Revert = IContract::UnknownFunction {
+            selector: selector.into(),
+        }
+        .into();
         assert_ne!(contract.answer(selector), Err(unknown), "{selector:?}");
     }
-    let unknown = IContract::UnknownFunction { selector: [1, 2, 3, 4].into() };
+    let unknown = IContract::UnknownFunction {
+        selector: [1, 2, 3, 4].into(),
+    };
     assert_eq!(contract.answer(&[1, 2, 3, 4]), Err(unknown.into()));
 }
 
@@ -53,7 +66,10 @@ fn the_constructor_names_everybody_once() {
     assert_eq!(ask(&mut contract, &IEscrow::governorCall {}), Ok(GOVERNOR));
     assert_eq!(ask(&mut contract, &IEscrow::offersCall {}), Ok(offers));
     assert_eq!(ask(&mut contract, &IEscrow::usageCall {}), Ok(usage));
-    assert_eq!(ask(&mut contract, &IEscrow::attestationCall {}), Ok(attestation));
+    assert_eq!(
+        ask(&mut contract, &IEscrow::attestationCall {}),
+        Ok(attestation)
+    );
     let again: Revert = IContract::AlreadyConstructed {}.into();
     assert_eq!(contract.answer(&construct(STRANGER)), Err(again));
 }
@@ -67,7 +83,10 @@ fn construct_errors_when_somebody_is_missing_or_has_no_code() {
     assert_eq!(contract.answer(&construct(GOVERNOR)), Err(expected));
     let zero: Revert = IContract::ZeroAddress {}.into();
     assert_eq!(contract.answer(&construct(Address::ZERO)), Err(zero));
-    let malformed: Revert = IContract::MalformedCalldata { selector: CONSTRUCTOR.into() }.into();
+    let malformed: Revert = IContract::MalformedCalldata {
+        selector: CONSTRUCTOR.into(),
+    }
+    .into();
     assert_eq!(contract.answer(&CONSTRUCTOR), Err(malformed));
 }
 
@@ -75,7 +94,10 @@ fn construct_errors_when_somebody_is_missing_or_has_no_code() {
 fn calls_with_value_are_refused() {
     let (vm, mut contract) = constructed();
     vm.set_value(U256::from(1));
-    let expected: Revert = IContract::ValueRefused { value: U256::from(1) }.into();
+    let expected: Revert = IContract::ValueRefused {
+        value: U256::from(1),
+    }
+    .into();
     assert_eq!(ask(&mut contract, &IEscrow::pausedCall {}), Err(expected));
 }
 
@@ -89,11 +111,17 @@ fn only_the_governor_pauses_and_only_placing_is_paused() {
     vm.set_sender(GOVERNOR);
     assert!(ask(&mut contract, &pause).is_ok());
     assert_eq!(ask(&mut contract, &IEscrow::pausedCall {}), Ok(true));
-    let place = IEscrow::placeCall { request: Default::default() };
+    let place = IEscrow::placeCall {
+        request: Default::default(),
+    };
     assert_eq!(ask(&mut contract, &place), Err(IEscrow::Paused {}.into()));
     // A refund gets as far as finding no order.
     let order = ask(&mut contract, &IEscrow::idOfCall { terms: terms() }).unwrap();
-    let nothing = IEscrow::WrongState { order, expected: 3, found: 0 };
+    let nothing = IEscrow::WrongState {
+        order,
+        expected: 3,
+        found: 0,
+    };
     let refund = contract.answer(&IEscrow::refundCall { terms: terms() }.abi_encode());
     assert_eq!(refund, Err(nothing.into()));
 }
@@ -102,7 +130,10 @@ fn only_the_governor_pauses_and_only_placing_is_paused() {
 fn withdraw_errors_when_there_is_no_credit() {
     let (vm, mut contract) = constructed();
     vm.set_sender(STRANGER);
-    let expected = IEscrow::NothingToWithdraw { account: STRANGER, token: TOKEN };
+    let expected = IEscrow::NothingToWithdraw {
+        account: STRANGER,
+        token: TOKEN,
+    };
     let withdraw = IEscrow::withdrawCall { token: TOKEN };
     assert_eq!(ask(&mut contract, &withdraw), Err(expected.into()));
 }
@@ -110,7 +141,14 @@ fn withdraw_errors_when_there_is_no_credit() {
 #[test]
 fn challenge_errors_when_the_order_waits_for_no_evidence() {
     let (_, mut contract) = constructed();
-    let question = IEscrow::challengeOfCall { order: B256::ZERO, phase: 1, attempt: 0 };
-    let expected = IEscrow::WrongPhase { expected: 0, found: 1 };
+    let question = IEscrow::challengeOfCall {
+        order: B256::ZERO,
+        phase: 1,
+        attempt: 0,
+    };
+    let expected = IEscrow::WrongPhase {
+        expected: 0,
+        found: 1,
+    };
     assert_eq!(ask(&mut contract, &question), Err(expected.into()));
 }

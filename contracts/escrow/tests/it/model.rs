@@ -17,7 +17,13 @@ use crate::samples::*;
 enum Step {
     Wait(u64),
     Accept(usize),
-    Verdict { order: usize, phase: u8, reason: u16, clauses: u64, age: u64 },
+    Verdict {
+        order: usize,
+        phase: u8,
+        reason: u16,
+        clauses: u64,
+        age: u64,
+    },
     Settle(usize),
     Refund(usize),
 }
@@ -75,7 +81,9 @@ impl Ledger {
             terms.salt = B256::repeat_byte(n);
             terms.challengeWindow = u64::from(n) * 25;
             ledger.held += locked(&terms);
-            ledger.orders.push((B256::repeat_byte(n), terms, Record::placed(0)));
+            ledger
+                .orders
+                .push((B256::repeat_byte(n), terms, Record::placed(0)));
         }
         ledger
     }
@@ -105,20 +113,31 @@ impl Ledger {
         let now = self.now;
         let next = match step {
             Step::Accept(_) => {
-                let Ok(next) = record.accept(&order, &terms, &PROVIDER, now, 0) else { return };
+                let Ok(next) = record.accept(&order, &terms, &PROVIDER, now, 0) else {
+                    return;
+                };
                 self.held += terms.bond;
                 next
             }
-            Step::Verdict { phase, reason, clauses, age, .. } => {
+            Step::Verdict {
+                phase,
+                reason,
+                clauses,
+                age,
+                ..
+            } => {
                 let mut verdict = verdict(*phase, *reason, now.saturating_sub(*age));
                 verdict.order = order;
                 verdict.clauses = all_clauses() ^ U256::from(*clauses);
-                let Ok(effect) = record.judge(&order, &terms, &verdict, now) else { return };
+                let Ok(effect) = record.judge(&order, &terms, &verdict, now) else {
+                    return;
+                };
                 match effect {
                     Effect::Start => record.start(verdict.observedAt, 0),
                     Effect::Finish => {
                         self.reward(&terms);
-                        self.verdicts.insert(order, (verdict.clauses, verdict.observedAt));
+                        self.verdicts
+                            .insert(order, (verdict.clauses, verdict.observedAt));
                         let finished = record.finish(now, 0);
                         if terms.challengeWindow != 0 {
                             finished
@@ -154,20 +173,26 @@ impl Ledger {
 
     fn settle(&mut self, order: B256, terms: &Terms, record: &Record) -> Record {
         let (clauses, observed_at) = self.verdicts[&order];
-        self.pay(order, terms, &Split::earned(terms, clauses, record.started_at, observed_at));
+        self.pay(
+            order,
+            terms,
+            &Split::earned(terms, clauses, record.started_at, observed_at),
+        );
         record.end(State::Settled, 0)
     }
 
     /// What the open orders have locked, and what operators were credited.
     fn owed(&self) -> U256 {
-        self.orders.iter().fold(self.credits, |owed, (_, terms, record)| {
-            owed + match record.state {
-                State::Placed => locked(terms),
-                State::Accepted | State::Running => locked(terms) + terms.bond,
-                State::Finished => locked(terms) + terms.bond - terms.oracleFee,
-                _ => U256::ZERO,
-            }
-        })
+        self.orders
+            .iter()
+            .fold(self.credits, |owed, (_, terms, record)| {
+                owed + match record.state {
+                    State::Placed => locked(terms),
+                    State::Accepted | State::Running => locked(terms) + terms.bond,
+                    State::Finished => locked(terms) + terms.bond - terms.oracleFee,
+                    _ => U256::ZERO,
+                }
+            })
     }
 }
 

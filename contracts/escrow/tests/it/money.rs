@@ -9,7 +9,9 @@ use vouch_protocol::clause::{Clause, Clauses, LegClauses};
 use crate::samples::*;
 
 fn sum(amounts: impl IntoIterator<Item = U256>) -> U256 {
-    amounts.into_iter().fold(U256::ZERO, |sum, amount| sum + amount)
+    amounts
+        .into_iter()
+        .fold(U256::ZERO, |sum, amount| sum + amount)
 }
 
 fn paid(terms: &Terms, clauses: U256, seconds: u64) -> Vec<u64> {
@@ -27,7 +29,11 @@ fn without(leg: usize, clause: Clause) -> U256 {
 fn legs_whose_clauses_hold_are_paid_and_compute_by_the_second() {
     assert_eq!(paid(&terms(), all_clauses(), 10), [1_000, 2_000, 0, 30]);
     assert_eq!(paid(&terms(), all_clauses(), 600), [1_000, 2_000, 0, 1_800]);
-    assert_eq!(paid(&terms(), all_clauses(), 601), [1_000, 2_000, 0, 1_800], "never more");
+    assert_eq!(
+        paid(&terms(), all_clauses(), 601),
+        [1_000, 2_000, 0, 1_800],
+        "never more"
+    );
     assert_eq!(paid(&terms(), all_clauses(), 0), [1_000, 2_000, 0, 0]);
     assert_eq!(paid(&terms(), U256::ZERO, 10), [0, 0, 0, 0]);
 }
@@ -35,15 +41,27 @@ fn legs_whose_clauses_hold_are_paid_and_compute_by_the_second() {
 #[test]
 fn a_leg_is_not_paid_where_one_attested_clause_is_missing() {
     for clause in Clauses::POLICY.intersection(Clauses::ATTESTED).iter() {
-        assert_eq!(paid(&terms(), without(0, clause), 10), [0, 2_000, 0, 30], "{clause}");
-        assert_eq!(paid(&terms(), without(3, clause), 10), [1_000, 2_000, 0, 0], "{clause}");
+        assert_eq!(
+            paid(&terms(), without(0, clause), 10),
+            [0, 2_000, 0, 30],
+            "{clause}"
+        );
+        assert_eq!(
+            paid(&terms(), without(3, clause), 10),
+            [1_000, 2_000, 0, 0],
+            "{clause}"
+        );
     }
 }
 
 #[test]
 fn clauses_the_chain_enforces_are_not_asked_of_a_verdict() {
     for clause in Clauses::ON_CHAIN.iter() {
-        assert_eq!(paid(&terms(), without(0, clause), 10), [1_000, 2_000, 0, 30], "{clause}");
+        assert_eq!(
+            paid(&terms(), without(0, clause), 10),
+            [1_000, 2_000, 0, 30],
+            "{clause}"
+        );
     }
 }
 
@@ -59,18 +77,34 @@ fn clauses_of_another_leg_pay_nobody() {
 fn the_bond_goes_to_the_buyer_only_where_evidence_was_forged() {
     let [forged, policy] = [true, false].map(|forged| Split::rejected(&terms(), forged));
     let bond = U256::from(500);
-    assert_eq!((forged.bond_to_buyer, forged.bond_to_provider), (bond, U256::ZERO));
-    assert_eq!((policy.bond_to_buyer, policy.bond_to_provider), (U256::ZERO, bond));
-    assert_eq!(forged.refund, U256::from(4_800), "without the fee: operators earned it");
+    assert_eq!(
+        (forged.bond_to_buyer, forged.bond_to_provider),
+        (bond, U256::ZERO)
+    );
+    assert_eq!(
+        (policy.bond_to_buyer, policy.bond_to_provider),
+        (U256::ZERO, bond)
+    );
+    assert_eq!(
+        forged.refund,
+        U256::from(4_800),
+        "without the fee: operators earned it"
+    );
     let split = Split::expired(&terms(), false);
-    assert_eq!((split.refund, split.bond_to_provider), (U256::from(4_851), U256::ZERO));
+    assert_eq!(
+        (split.refund, split.bond_to_provider),
+        (U256::from(4_851), U256::ZERO)
+    );
 }
 
 #[test]
 fn each_receiver_gets_one_transfer() {
     let transfers = Split::earned(&terms(), all_clauses(), 500, 510).transfers(&terms());
     let expected = [(OWNER, 3_000), (PROVIDER, 530), (BUYER, 1_770)];
-    assert_eq!(transfers, expected.map(|(to, amount)| (to, U256::from(amount))));
+    assert_eq!(
+        transfers,
+        expected.map(|(to, amount)| (to, U256::from(amount)))
+    );
 }
 
 #[test]
@@ -83,7 +117,10 @@ fn a_fee_is_shared_equally_and_the_rest_goes_to_the_first() {
 }
 
 fn word() -> impl Strategy<Value = U256> {
-    prop_oneof![any::<[u8; 32]>().prop_map(U256::from_be_bytes), any::<u64>().prop_map(U256::from)]
+    prop_oneof![
+        any::<[u8; 32]>().prop_map(U256::from_be_bytes),
+        any::<u64>().prop_map(U256::from)
+    ]
 }
 
 prop_compose! {

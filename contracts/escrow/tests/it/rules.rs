@@ -15,7 +15,9 @@ fn placed() -> Record {
 }
 
 fn accepted() -> Record {
-    placed().accept(&ORDER, &terms(), &PROVIDER, NOW, BLOCK).unwrap()
+    placed()
+        .accept(&ORDER, &terms(), &PROVIDER, NOW, BLOCK)
+        .unwrap()
 }
 
 fn running() -> Record {
@@ -40,11 +42,20 @@ fn every() -> [Record; 7] {
 }
 
 fn wrong(expected: State, found: State) -> Revert {
-    IEscrow::WrongState { order: ORDER, expected: expected as u8, found: found as u8 }.into()
+    IEscrow::WrongState {
+        order: ORDER,
+        expected: expected as u8,
+        found: found as u8,
+    }
+    .into()
 }
 
 fn passed(deadline: u64) -> Revert {
-    IEscrow::DeadlinePassed { deadline, time: deadline + 1 }.into()
+    IEscrow::DeadlinePassed {
+        deadline,
+        time: deadline + 1,
+    }
+    .into()
 }
 
 fn accept(record: Record, caller: Address, now: u64) -> Result<Record, Revert> {
@@ -57,7 +68,10 @@ fn judge(record: Record, phase: u8, reason: u16, now: u64) -> Result<Effect, Rev
 
 #[test]
 fn accept_errors_when_the_order_is_not_placed() {
-    for record in every().into_iter().filter(|record| record.state != State::Placed) {
+    for record in every()
+        .into_iter()
+        .filter(|record| record.state != State::Placed)
+    {
         let expected = Err(wrong(State::Placed, record.state));
         assert_eq!(accept(record, PROVIDER, NOW), expected);
     }
@@ -66,7 +80,10 @@ fn accept_errors_when_the_order_is_not_placed() {
 #[test]
 fn accept_errors_when_the_caller_is_not_the_provider() {
     for caller in [BUYER, OWNER, STRANGER] {
-        let expected = IEscrow::NotProvider { caller, provider: PROVIDER };
+        let expected = IEscrow::NotProvider {
+            caller,
+            provider: PROVIDER,
+        };
         assert_eq!(accept(placed(), caller, NOW), Err(expected.into()));
     }
 }
@@ -74,8 +91,14 @@ fn accept_errors_when_the_caller_is_not_the_provider() {
 #[test]
 fn accept_errors_after_the_deadline() {
     let deadline = deadlines().accept;
-    assert_eq!(accept(placed(), PROVIDER, deadline).unwrap().state, State::Accepted);
-    assert_eq!(accept(placed(), PROVIDER, deadline + 1), Err(passed(deadline)));
+    assert_eq!(
+        accept(placed(), PROVIDER, deadline).unwrap().state,
+        State::Accepted
+    );
+    assert_eq!(
+        accept(placed(), PROVIDER, deadline + 1),
+        Err(passed(deadline))
+    );
 }
 
 #[test]
@@ -85,12 +108,21 @@ fn evidence_is_the_providers_in_its_phase_and_time() {
     };
     assert_eq!(announce(accepted(), 1, PROVIDER, NOW), Ok(()));
     assert_eq!(announce(running(), 2, PROVIDER, NOW), Ok(()));
-    let expected = IEscrow::WrongPhase { expected: 2, found: 1 };
+    let expected = IEscrow::WrongPhase {
+        expected: 2,
+        found: 1,
+    };
     assert_eq!(announce(running(), 1, PROVIDER, NOW), Err(expected.into()));
-    let expected = IEscrow::NotProvider { caller: STRANGER, provider: PROVIDER };
+    let expected = IEscrow::NotProvider {
+        caller: STRANGER,
+        provider: PROVIDER,
+    };
     assert_eq!(announce(accepted(), 1, STRANGER, NOW), Err(expected.into()));
     let deadline = deadlines().start;
-    assert_eq!(announce(accepted(), 1, PROVIDER, deadline + 1), Err(passed(deadline)));
+    assert_eq!(
+        announce(accepted(), 1, PROVIDER, deadline + 1),
+        Err(passed(deadline))
+    );
     assert_eq!(
         announce(placed(), 1, PROVIDER, NOW),
         Err(wrong(State::Accepted, State::Placed))
@@ -105,25 +137,43 @@ fn verdicts_do_what_their_reason_and_phase_say() {
     for record in [accepted(), running()] {
         let phase = record.phase().unwrap() as u8;
         let forged = Reason::GpuSignatureInvalid.code();
-        assert_eq!(judge(record, phase, forged, now), Ok(Effect::Reject { forged: true }));
+        assert_eq!(
+            judge(record, phase, forged, now),
+            Ok(Effect::Reject { forged: true })
+        );
         let policy = Reason::DebugEnabled.code();
-        assert_eq!(judge(record, phase, policy, now), Ok(Effect::Reject { forged: false }));
+        assert_eq!(
+            judge(record, phase, policy, now),
+            Ok(Effect::Reject { forged: false })
+        );
     }
 }
 
 #[test]
 fn judge_errors_in_every_state_that_waits_for_no_verdict() {
-    for record in every().into_iter().filter(|record| record.phase().is_none()) {
-        assert_eq!(judge(record, 1, 0, NOW), Err(wrong(State::Accepted, record.state)));
-        assert_eq!(judge(record, 2, 0, NOW), Err(wrong(State::Running, record.state)));
+    for record in every()
+        .into_iter()
+        .filter(|record| record.phase().is_none())
+    {
+        assert_eq!(
+            judge(record, 1, 0, NOW),
+            Err(wrong(State::Accepted, record.state))
+        );
+        assert_eq!(
+            judge(record, 2, 0, NOW),
+            Err(wrong(State::Running, record.state))
+        );
     }
 }
 
 #[test]
 fn judge_errors_when_the_phase_is_another() {
-    for (record, expected, found) in
-        [(accepted(), 1, 2), (running(), 2, 1), (accepted(), 1, 0), (running(), 2, 3)]
-    {
+    for (record, expected, found) in [
+        (accepted(), 1, 2),
+        (running(), 2, 1),
+        (accepted(), 1, 0),
+        (running(), 2, 3),
+    ] {
         let wrong = IEscrow::WrongPhase { expected, found };
         assert_eq!(judge(record, found, 0, NOW + 180), Err(wrong.into()));
     }
@@ -134,8 +184,14 @@ fn judge_errors_when_the_verdict_is_of_another_order() {
     let other = B256::repeat_byte(0xff);
     let mut verdict = verdict(1, 0, NOW);
     verdict.order = other;
-    let expected = IEscrow::VerdictMismatch { expected: ORDER, found: other };
-    assert_eq!(accepted().judge(&ORDER, &terms(), &verdict, NOW), Err(expected.into()));
+    let expected = IEscrow::VerdictMismatch {
+        expected: ORDER,
+        found: other,
+    };
+    assert_eq!(
+        accepted().judge(&ORDER, &terms(), &verdict, NOW),
+        Err(expected.into())
+    );
 }
 
 #[test]
@@ -149,18 +205,25 @@ fn judge_errors_when_the_verdict_is_inconclusive() {
 #[test]
 fn judge_errors_when_observed_in_the_future_or_before_the_start() {
     let observed = |at, now| running().judge(&ORDER, &terms(), &verdict(2, 0, at), now);
-    let expected = IEscrow::ObservedInFuture { observedAt: NOW + 181, time: NOW + 180 };
+    let expected = IEscrow::ObservedInFuture {
+        observedAt: NOW + 181,
+        time: NOW + 180,
+    };
     assert_eq!(observed(NOW + 181, NOW + 180), Err(expected.into()));
-    let expected = IEscrow::ObservedBeforeStart { observedAt: NOW + 149, startedAt: NOW + 150 };
+    let expected = IEscrow::ObservedBeforeStart {
+        observedAt: NOW + 149,
+        startedAt: NOW + 150,
+    };
     assert_eq!(observed(NOW + 149, NOW + 180), Err(expected.into()));
     assert_eq!(observed(NOW + 150, NOW + 180), Ok(Effect::Finish));
 }
 
 #[test]
 fn judge_errors_after_the_deadline() {
-    for (record, phase, deadline) in
-        [(accepted(), 1, deadlines().start), (running(), 2, deadlines().finish)]
-    {
+    for (record, phase, deadline) in [
+        (accepted(), 1, deadlines().start),
+        (running(), 2, deadlines().finish),
+    ] {
         assert!(judge(record, phase, 0, deadline).is_ok());
         assert_eq!(judge(record, phase, 0, deadline + 1), Err(passed(deadline)));
     }
@@ -170,15 +233,25 @@ fn judge_errors_after_the_deadline() {
 fn settle_errors_while_the_window_is_open() {
     let settle = |now| finished().settle(&ORDER, &terms(), now);
     let closes = NOW + 300;
-    let expected = IEscrow::WindowOpen { closes, time: closes - 1 };
+    let expected = IEscrow::WindowOpen {
+        closes,
+        time: closes - 1,
+    };
     assert_eq!(settle(closes - 1), Err(expected.into()));
     assert_eq!(settle(closes), Ok(()));
-    assert_eq!(settle(u64::MAX), Ok(()), "no deadline ends an undisputed order");
+    assert_eq!(
+        settle(u64::MAX),
+        Ok(()),
+        "no deadline ends an undisputed order"
+    );
 }
 
 #[test]
 fn settle_errors_when_the_order_is_not_finished() {
-    for record in every().into_iter().filter(|record| record.state != State::Finished) {
+    for record in every()
+        .into_iter()
+        .filter(|record| record.state != State::Finished)
+    {
         let expected = Err(wrong(State::Finished, record.state));
         assert_eq!(record.settle(&ORDER, &terms(), u64::MAX), expected);
     }
@@ -187,9 +260,19 @@ fn settle_errors_when_the_order_is_not_finished() {
 #[test]
 fn refund_errors_until_the_deadline_of_the_state() {
     let d = deadlines();
-    for (record, deadline) in [(placed(), d.accept), (accepted(), d.start), (running(), d.finish)] {
-        let expected = IEscrow::DeadlineNotPassed { deadline, time: deadline };
-        assert_eq!(record.expire(&ORDER, &terms(), deadline), Err(expected.into()));
+    for (record, deadline) in [
+        (placed(), d.accept),
+        (accepted(), d.start),
+        (running(), d.finish),
+    ] {
+        let expected = IEscrow::DeadlineNotPassed {
+            deadline,
+            time: deadline,
+        };
+        assert_eq!(
+            record.expire(&ORDER, &terms(), deadline),
+            Err(expected.into())
+        );
         assert_eq!(record.expire(&ORDER, &terms(), deadline + 1), Ok(()));
     }
 }
@@ -197,10 +280,16 @@ fn refund_errors_until_the_deadline_of_the_state() {
 #[test]
 fn refund_errors_when_the_order_is_finished_over_or_none() {
     for record in every() {
-        let waits = matches!(record.state, State::Placed | State::Accepted | State::Running);
+        let waits = matches!(
+            record.state,
+            State::Placed | State::Accepted | State::Running
+        );
         let result = record.expire(&ORDER, &terms(), u64::MAX);
-        let expected =
-            if waits { Ok(()) } else { Err(wrong(State::Running, record.state)) };
+        let expected = if waits {
+            Ok(())
+        } else {
+            Err(wrong(State::Running, record.state))
+        };
         assert_eq!(result, expected);
     }
 }

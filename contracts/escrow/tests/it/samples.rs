@@ -17,7 +17,11 @@ pub(crate) fn offer(kind: u8, price: u64) -> Offer {
     Offer {
         owner: if compute { PROVIDER } else { OWNER },
         kind,
-        digest: if compute { B256::ZERO } else { B256::repeat_byte(kind) },
+        digest: if compute {
+            B256::ZERO
+        } else {
+            B256::repeat_byte(kind)
+        },
         token: TOKEN,
         price: U256::from(price),
         policy: B256::repeat_byte(0x90),
@@ -28,16 +32,29 @@ pub(crate) fn offer(kind: u8, price: u64) -> Offer {
 
 /// Requires everything a policy can require.
 pub(crate) fn requested(kind: u8, price: u64) -> RequestedLeg {
-    RequestedLeg { offer: offer(kind, price), any: 0 }
+    RequestedLeg {
+        offer: offer(kind, price),
+        any: 0,
+    }
 }
 
 pub(crate) fn deadlines() -> Deadlines {
-    Deadlines { accept: NOW + 100, start: NOW + 200, finish: NOW + 300, settle: NOW + 450 }
+    Deadlines {
+        accept: NOW + 100,
+        start: NOW + 200,
+        finish: NOW + 300,
+        settle: NOW + 450,
+    }
 }
 
 pub(crate) fn request() -> Request {
     Request {
-        legs: vec![requested(1, 1_000), requested(2, 2_000), requested(3, 0), requested(4, 3)],
+        legs: vec![
+            requested(1, 1_000),
+            requested(2, 2_000),
+            requested(3, 0),
+            requested(4, 3),
+        ],
         resultKey: B256::repeat_byte(1),
         purpose: 0b0100,
         maxDuration: 600,

@@ -22,11 +22,18 @@ fn refused(request: Request) -> Revert {
 }
 
 fn invalid(field: &str) -> Revert {
-    IEscrow::InvalidOrder { field: field.to_string() }.into()
+    IEscrow::InvalidOrder {
+        field: field.to_string(),
+    }
+    .into()
 }
 
 fn invalid_leg(leg: u8, field: &str) -> Revert {
-    IEscrow::InvalidLeg { leg, field: field.to_string() }.into()
+    IEscrow::InvalidLeg {
+        leg,
+        field: field.to_string(),
+    }
+    .into()
 }
 
 fn with_legs(legs: Vec<RequestedLeg>) -> Request {
@@ -36,9 +43,16 @@ fn with_legs(legs: Vec<RequestedLeg>) -> Request {
 #[test]
 fn legs_come_from_their_offers() {
     let terms = derive(request()).unwrap();
-    assert_eq!((terms.buyer, terms.provider, terms.token), (BUYER, PROVIDER, TOKEN));
+    assert_eq!(
+        (terms.buyer, terms.provider, terms.token),
+        (BUYER, PROVIDER, TOKEN)
+    );
     let amounts: Vec<u64> = terms.legs.iter().map(|leg| leg.amount.to()).collect();
-    assert_eq!(amounts, [1_000, 2_000, 0, 1_800], "compute: rate times the longest duration");
+    assert_eq!(
+        amounts,
+        [1_000, 2_000, 0, 1_800],
+        "compute: rate times the longest duration"
+    );
     assert_eq!(terms.legs[3].rate, U256::from(3));
     assert_eq!(terms.legs[0].rate, U256::ZERO);
     for (leg, requested) in terms.legs.iter().zip(request().legs) {
@@ -50,16 +64,26 @@ fn legs_come_from_their_offers() {
     assert_eq!(escrow::terms::workload(&terms), B256::repeat_byte(3));
     let assets = [B256::repeat_byte(1), B256::repeat_byte(2)];
     let inputs: [u8; 32] = Sha256::digest(escrow::terms::inputs(&terms)).into();
-    assert_eq!(B256::new(inputs), inputs_digest(&assets), "what the session says of its inputs");
+    assert_eq!(
+        B256::new(inputs),
+        inputs_digest(&assets),
+        "what the session says of its inputs"
+    );
 }
 
 #[test]
 fn waived_clauses_are_not_required_and_requirements_are_the_datasets() {
     let mut wanted = request();
     wanted.legs[1].any = Clauses::POLICY.0;
-    wanted.requirements = Requirements { minRecords: 1, ..Default::default() };
+    wanted.requirements = Requirements {
+        minRecords: 1,
+        ..Default::default()
+    };
     let terms = derive(wanted).unwrap();
-    assert_eq!(terms.legs[0].clauses, Clauses::POLICY.with(Clause::Requirements).0);
+    assert_eq!(
+        terms.legs[0].clauses,
+        Clauses::POLICY.with(Clause::Requirements).0
+    );
     assert_eq!(terms.legs[1].clauses, 0);
     assert_eq!(terms.legs[3].clauses, Clauses::POLICY.0);
 }
@@ -82,10 +106,16 @@ fn derive_errors_when_there_are_no_legs_or_too_many() {
 
 #[test]
 fn derive_errors_when_there_is_not_exactly_one_compute_leg() {
-    assert_eq!(refused(with_legs(vec![requested(1, 5)])), invalid("compute"));
+    assert_eq!(
+        refused(with_legs(vec![requested(1, 5)])),
+        invalid("compute")
+    );
     let mut second = requested(4, 3);
     second.offer.salt = B256::repeat_byte(7);
-    assert_eq!(refused(with_legs(vec![requested(4, 3), second])), invalid_leg(1, "kind"));
+    assert_eq!(
+        refused(with_legs(vec![requested(4, 3), second])),
+        invalid_leg(1, "kind")
+    );
 }
 
 #[test]
@@ -115,21 +145,70 @@ fn derive_errors_when_tokens_are_mixed() {
     let mut wanted = request();
     let found = Address::repeat_byte(0x71);
     wanted.legs[2].offer.token = found;
-    let expected = IEscrow::MixedTokens { leg: 2, expected: TOKEN, found };
+    let expected = IEscrow::MixedTokens {
+        leg: 2,
+        expected: TOKEN,
+        found,
+    };
     assert_eq!(refused(wanted), expected.into());
 }
 
 #[test]
 fn derive_errors_when_a_field_is_out_of_range() {
-    let requirements = Requirements { minQuality: 1_000_001, ..Default::default() };
+    let requirements = Requirements {
+        minQuality: 1_000_001,
+        ..Default::default()
+    };
     for (field, wanted) in [
-        ("maxDuration", Request { maxDuration: 0, ..request() }),
-        ("purpose", Request { purpose: 0, ..request() }),
-        ("purpose", Request { purpose: 0b0011, ..request() }),
-        ("purpose", Request { purpose: 0b1_0000, ..request() }),
-        ("resultKey", Request { resultKey: B256::ZERO, ..request() }),
-        ("requirements.minQuality", Request { requirements, ..request() }),
-        ("challengeWindow", Request { challengeWindow: u64::MAX, ..request() }),
+        (
+            "maxDuration",
+            Request {
+                maxDuration: 0,
+                ..request()
+            },
+        ),
+        (
+            "purpose",
+            Request {
+                purpose: 0,
+                ..request()
+            },
+        ),
+        (
+            "purpose",
+            Request {
+                purpose: 0b0011,
+                ..request()
+            },
+        ),
+        (
+            "purpose",
+            Request {
+                purpose: 0b1_0000,
+                ..request()
+            },
+        ),
+        (
+            "resultKey",
+            Request {
+                resultKey: B256::ZERO,
+                ..request()
+            },
+        ),
+        (
+            "requirements.minQuality",
+            Request {
+                requirements,
+                ..request()
+            },
+        ),
+        (
+            "challengeWindow",
+            Request {
+                challengeWindow: u64::MAX,
+                ..request()
+            },
+        ),
     ] {
         assert_eq!(refused(wanted), invalid(field));
     }
@@ -137,29 +216,82 @@ fn derive_errors_when_a_field_is_out_of_range() {
 
 #[test]
 fn derive_errors_when_requirements_have_no_dataset() {
-    let requirements = Requirements { minBytes: 1, ..Default::default() };
-    let wanted = Request { requirements, legs: vec![requested(4, 3)], ..request() };
+    let requirements = Requirements {
+        minBytes: 1,
+        ..Default::default()
+    };
+    let wanted = Request {
+        requirements,
+        legs: vec![requested(4, 3)],
+        ..request()
+    };
     assert_eq!(refused(wanted), invalid("requirements"));
 }
 
 #[test]
 fn derive_errors_when_deadlines_are_past_or_not_ascending() {
-    let with = |deadlines| Request { deadlines, ..request() };
+    let with = |deadlines| Request {
+        deadlines,
+        ..request()
+    };
     let d = deadlines();
     for accept in [0, NOW - 1, NOW] {
-        let expected = IEscrow::DeadlinePassed { deadline: accept, time: NOW };
-        assert_eq!(refused(with(Deadlines { accept, ..d.clone() })), expected.into());
+        let expected = IEscrow::DeadlinePassed {
+            deadline: accept,
+            time: NOW,
+        };
+        assert_eq!(
+            refused(with(Deadlines {
+                accept,
+                ..d.clone()
+            })),
+            expected.into()
+        );
     }
     for (deadlines, earlier, later) in [
-        (Deadlines { start: d.accept, ..d.clone() }, d.accept, d.accept),
-        (Deadlines { finish: d.start, ..d.clone() }, d.start, d.start),
-        (Deadlines { settle: d.finish + 49, ..d.clone() }, d.finish + 50, d.finish + 49),
-        (Deadlines { accept: u64::MAX, ..d.clone() }, u64::MAX, d.start),
+        (
+            Deadlines {
+                start: d.accept,
+                ..d.clone()
+            },
+            d.accept,
+            d.accept,
+        ),
+        (
+            Deadlines {
+                finish: d.start,
+                ..d.clone()
+            },
+            d.start,
+            d.start,
+        ),
+        (
+            Deadlines {
+                settle: d.finish + 49,
+                ..d.clone()
+            },
+            d.finish + 50,
+            d.finish + 49,
+        ),
+        (
+            Deadlines {
+                accept: u64::MAX,
+                ..d.clone()
+            },
+            u64::MAX,
+            d.start,
+        ),
     ] {
         let expected = IEscrow::DeadlinesNotAscending { earlier, later };
         assert_eq!(refused(with(deadlines)), expected.into());
     }
-    assert!(derive(with(Deadlines { settle: d.finish + 50, ..d })).is_ok());
+    assert!(
+        derive(with(Deadlines {
+            settle: d.finish + 50,
+            ..d
+        }))
+        .is_ok()
+    );
 }
 
 #[test]
@@ -170,12 +302,37 @@ fn derive_errors_when_an_amount_or_the_total_overflows() {
     let mut wanted = request();
     wanted.legs[0].offer.price = U256::MAX;
     assert_eq!(refused(wanted), invalid("total"));
-    assert_eq!(refused(Request { bond: U256::MAX, ..request() }), invalid("total"));
-    assert_eq!(refused(Request { oracleFee: U256::MAX, ..request() }), invalid("total"));
+    assert_eq!(
+        refused(Request {
+            bond: U256::MAX,
+            ..request()
+        }),
+        invalid("total")
+    );
+    assert_eq!(
+        refused(Request {
+            oracleFee: U256::MAX,
+            ..request()
+        }),
+        invalid("total")
+    );
     let rest = U256::MAX - U256::from(1_000 + 2_000 + 1_800 + 51);
-    assert!(derive(Request { bond: rest, ..request() }).is_ok(), "exactly a word");
+    assert!(
+        derive(Request {
+            bond: rest,
+            ..request()
+        })
+        .is_ok(),
+        "exactly a word"
+    );
     let more = rest + U256::from(1);
-    assert_eq!(refused(Request { bond: more, ..request() }), invalid("total"));
+    assert_eq!(
+        refused(Request {
+            bond: more,
+            ..request()
+        }),
+        invalid("total")
+    );
 }
 
 #[test]
