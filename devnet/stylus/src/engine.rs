@@ -134,7 +134,10 @@ impl Vm {
         debug: bool,
         wasm: impl FnOnce() -> Result<Vec<u8>, E>,
     ) -> Result<Arc<Compiled>, E> {
-        let code = Key { hash: codehash, debug };
+        let code = Key {
+            hash: codehash,
+            debug,
+        };
         let known = {
             let mut cache = self.inner.cache.lock();
             let module = cache.codes.get(&code).copied();
@@ -154,7 +157,10 @@ impl Vm {
     /// # Errors
     /// The module breaks a rule.
     pub(crate) fn module(&self, wasm: &[u8], debug: bool) -> Result<Arc<Compiled>, CompileError> {
-        let key = Key { hash: keccak256(wasm), debug };
+        let key = Key {
+            hash: keccak256(wasm),
+            debug,
+        };
         if let Some(module) = self.inner.cache.lock().get(&key) {
             return Ok(module);
         }
@@ -166,13 +172,25 @@ impl Vm {
 
     /// Checks, instruments and compiles a module.
     fn compile(&self, wasm: &[u8], debug: bool) -> Result<Compiled, CompileError> {
-        let rules = Rules { debug, max_initial_pages: crate::pricing::MAX_PAGES };
+        let rules = Rules {
+            debug,
+            max_initial_pages: crate::pricing::MAX_PAGES,
+        };
         let module = Module::parse(wasm, &rules)?;
-        let Instrumented { wasm, shape, has_start } = instrument(module, debug)?;
+        let Instrumented {
+            wasm,
+            shape,
+            has_start,
+        } = instrument(module, debug)?;
         let failed = |error: wasmtime::Error| CompileError::Engine(format!("{error:#}"));
         let module = wasmtime::Module::from_binary(&self.inner.engine, &wasm).map_err(failed)?;
         let pre = self.inner.linker.instantiate_pre(&module).map_err(failed)?;
-        Ok(Compiled { pre, shape, has_start, hash: keccak256(&wasm) })
+        Ok(Compiled {
+            pre,
+            shape,
+            has_start,
+            hash: keccak256(&wasm),
+        })
     }
 }
 
@@ -187,8 +205,11 @@ impl Cache {
     fn insert(&mut self, key: Key, module: Arc<Compiled>) {
         self.clock += 1;
         if self.modules.len() >= CACHE_CAPACITY
-            && let Some(oldest) =
-                self.modules.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key)
+            && let Some(oldest) = self
+                .modules
+                .iter()
+                .min_by_key(|(_, (_, used))| *used)
+                .map(|(key, _)| *key)
         {
             self.modules.remove(&oldest);
             self.codes.retain(|_, hash| *hash != oldest.hash);

@@ -187,7 +187,9 @@ where
             load_module(journal, &code, version, limit)
                 .and_then(|wasm| vm.module(&wasm, debug).map_err(Into::into))
         } else {
-            vm.code(codehash, debug, || load_module(journal, &code, version, limit))
+            vm.code(codehash, debug, || {
+                load_module(journal, &code, version, limit)
+            })
         };
         let module = match module {
             Ok(module) => module,

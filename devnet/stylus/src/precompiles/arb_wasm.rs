@@ -271,7 +271,11 @@ fn compile<DB: Database>(
     })?;
     let pages = params.page_limit.saturating_sub(chain.open_pages);
     if module.shape.footprint > pages {
-        tracing::info!(footprint = module.shape.footprint, pages, "activation failed");
+        tracing::info!(
+            footprint = module.shape.footprint,
+            pages,
+            "activation failed"
+        );
         return Err(Fault::Refused);
     }
     Ok(module)

@@ -275,3 +275,34 @@ fn a_large_program_is_joined_from_its_fragments() {
     world.vm = vouch_stylus::Vm::new();
     assert_eq!(world.call(PROGRAM, Bytes::new()), Bytes::new());
 }
+
+#[test]
+fn a_dry_run_from_the_richest_account_succeeds() {
+    // `cargo stylus check` asks as an account that has all the balance there can be.
+    let mut world = World::new();
+    world.place(PROGRAM, &trivial());
+    let rich = Address::repeat_byte(0x71);
+    let info = revm::state::AccountInfo {
+        balance: U256::MAX,
+        ..Default::default()
+    };
+    world.db.insert_account_info(rich, info);
+    let data = with_address("activateProgram(address)", PROGRAM);
+    let mut tx = world.tx(ARB_WASM, data, U256::from(ETHER), GAS);
+    (tx.caller, tx.nonce) = (rich, 99);
+    let options = vouch_stylus::Options {
+        checks: vouch_stylus::Checks::Call,
+        ..Default::default()
+    };
+    let outcome = world.run(tx, options);
+    assert_eq!(
+        outcome.result.output().unwrap()[..32],
+        word(2),
+        "{:?}",
+        outcome.result
+    );
+    assert!(
+        world.send(PROGRAM, Bytes::new(), U256::ZERO, GAS).is_halt(),
+        "nothing was committed"
+    );
+}

@@ -1,11 +1,19 @@
 //! Bytes and programs that mean harm.
 
 use proptest::prelude::*;
-use revm::primitives::{Address, Bytes, U256};
+use revm::{
+    Database,
+    context::result::EVMError,
+    database::InMemoryDB,
+    primitives::{Address, B256, Bytes, U256},
+    state::{AccountInfo, Bytecode},
+};
 use vouch_stylus::{
+    Options,
     code::{self, Code},
     instrument::instrument,
-    precompiles::{ARB_DEBUG, ARB_OWNER},
+    params::STATE_ACCOUNT,
+    precompiles::{ARB_DEBUG, ARB_OWNER, ARB_WASM},
     validate::{Module, Rules},
 };
 
@@ -221,5 +229,97 @@ fn memory_beyond_what_can_be_paid_is_never_had() {
             .send(SELF, Bytes::new(), U256::ZERO, 31_000_000)
             .is_halt(),
         "too dear"
+    );
+}
+
+/// A database that cannot read the storage of one account.
+struct Broken {
+    inner: InMemoryDB,
+    account: Address,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("disk on fire")]
+struct OnFire;
+
+impl revm::database_interface::DBErrorMarker for OnFire {}
+
+impl Database for Broken {
+    type Error = OnFire;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, OnFire> {
+        self.inner.basic(address).map_err(|_| OnFire)
+    }
+
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, OnFire> {
+        self.inner.code_by_hash(hash).map_err(|_| OnFire)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, OnFire> {
+        if address == self.account {
+            return Err(OnFire);
+        }
+        self.inner.storage(address, slot).map_err(|_| OnFire)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, OnFire> {
+        self.inner.block_hash(number).map_err(|_| OnFire)
+    }
+}
+
+#[test]
+fn a_failing_database_is_an_error_not_a_revert() {
+    let mut world = World::new();
+    let load = "(call $storage_load_bytes32 (i32.const 0) (i32.const 0)) (i32.const 0)";
+    world.install(SELF, &program(&["storage_load_bytes32"], load));
+    // A program that calls it, and one more in between.
+    let call = |to: Address| {
+        let digits: String = to.iter().map(|byte| format!("\\{byte:02x}")).collect();
+        let text = program(
+            &["call_contract"],
+            "(drop (call $call_contract (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 32)
+               (i64.const -1) (i32.const 64))) (i32.const 0)",
+        );
+        text.replacen(
+            "(func (export",
+            &format!("(data (i32.const 0) \"{digits}\") (func (export"),
+            1,
+        )
+    };
+    let [near, far] = [0x11, 0x22].map(Address::repeat_byte);
+    world.install(near, &call(SELF));
+    world.install(far, &call(near));
+    for to in [SELF, near, far] {
+        let tx = world.tx(to, Bytes::new(), U256::ZERO, GAS);
+        let db = Broken {
+            inner: world.db.clone(),
+            account: SELF,
+        };
+        let result = vouch_stylus::transact(&world.vm, &world.env, db, tx, Options::default());
+        assert!(
+            matches!(result, Err(EVMError::Database(OnFire))),
+            "{result:?}"
+        );
+    }
+    // And of the account that holds the programs' records.
+    let tx = world.tx(SELF, Bytes::new(), U256::ZERO, GAS);
+    let db = Broken {
+        inner: world.db.clone(),
+        account: STATE_ACCOUNT,
+    };
+    let result = vouch_stylus::transact(&world.vm, &world.env, db, tx, Options::default());
+    assert!(
+        matches!(result, Err(EVMError::Database(OnFire))),
+        "{result:?}"
+    );
+    let tx = world.tx(ARB_WASM, selector("inkPrice()"), U256::ZERO, GAS);
+    let db = Broken {
+        inner: world.db.clone(),
+        account: STATE_ACCOUNT,
+    };
+    let result = vouch_stylus::transact(&world.vm, &world.env, db, tx, Options::default());
+    assert!(
+        matches!(result, Err(EVMError::Database(OnFire))),
+        "{result:?}"
     );
 }
