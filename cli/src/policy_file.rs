@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use vouch_abi::Policy;
+use vouch_evidence::tdx::TcbStatus;
 use vouch_protocol::{Clause, Clauses};
 
 use crate::when;
@@ -23,15 +24,15 @@ pub const GPU_MODES: [&str; 3] = ["single_gpu", "multi_gpu", "protected_pcie"];
 /// As above.
 pub const PURPOSES: [&str; 4] = ["train", "fine_tune", "infer", "evaluate"];
 /// Intel's TCB statuses, by their bit.
-pub const TDX_STATUSES: [&str; 7] = [
-    "up_to_date",
-    "sw_hardening_needed",
-    "configuration_needed",
-    "configuration_and_sw_hardening_needed",
-    "out_of_date",
-    "out_of_date_configuration_needed",
-    "revoked",
-];
+pub const TDX_STATUSES: [&str; 9] = {
+    let mut names = [""; 9];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = TcbStatus::ALL[i].name();
+        i += 1;
+    }
+    names
+};
 
 /// Reads a policy file: JSON where it begins with a brace, TOML otherwise.
 ///

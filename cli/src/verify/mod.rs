@@ -1,14 +1,16 @@
 //! `vouch verify`: is this evidence what the vendor's hardware signed? Offline.
 
+mod bundle;
 mod nvidia;
 mod outcome;
 mod sev_snp;
+mod tdx;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use vouch_evidence::{Anchors, Rejection, Time};
+use vouch_evidence::{Anchors, Rejection, Time, decode};
 
 use crate::output::{Exit, Failure, Format};
 use crate::when;
@@ -22,6 +24,10 @@ pub enum Command {
     Nvidia(nvidia::Nvidia),
     /// An AMD SEV-SNP attestation report.
     SevSnp(sev_snp::SevSnp),
+    /// An Intel TDX quote.
+    Tdx(tdx::Tdx),
+    /// A session's evidence bundle: its devices, and that they vouch for each other.
+    Bundle(bundle::VerifyBundle),
 }
 
 /// What every verification takes.
@@ -46,6 +52,8 @@ impl Command {
         match self {
             Self::Nvidia(args) => args.common.format.emit(nvidia::run(&args)),
             Self::SevSnp(args) => args.common.format.emit(sev_snp::run(&args)),
+            Self::Tdx(args) => args.common.format.emit(tdx::run(&args)),
+            Self::Bundle(args) => args.common.format.emit(bundle::run(&args)),
         }
     }
 }
@@ -84,4 +92,14 @@ fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Failure> {
 fn required<'a>(flag: &str, path: &'a Option<PathBuf>) -> Result<&'a Path, Failure> {
     path.as_deref()
         .ok_or_else(|| Failure::usage(format!("{flag}: missing")))
+}
+
+/// 64 bytes; clap reads a bare array as a list.
+#[derive(Clone, Copy, Debug)]
+struct ReportData([u8; 64]);
+
+fn report_data(text: &str) -> Result<ReportData, String> {
+    decode::hex_array(text)
+        .map(ReportData)
+        .map_err(|r| format!("expected {}, found {}", r.expected, r.found))
 }

@@ -8,7 +8,7 @@ use vouch_evidence::sev_snp::{self, Chain, Report};
 use vouch_evidence::{Explanation, Rejection, Verifier, decode};
 
 use super::outcome::{Claims, Outcome};
-use super::{Common, read};
+use super::{Common, ReportData, read, report_data};
 use crate::output::{self, Failure};
 
 /// `verify sev-snp`.
@@ -33,16 +33,6 @@ pub struct SevSnp {
     report_data: Option<ReportData>,
     #[command(flatten)]
     pub(super) common: Common,
-}
-
-/// 64 bytes; clap reads a bare array as a list.
-#[derive(Clone, Copy, Debug)]
-struct ReportData([u8; 64]);
-
-fn report_data(text: &str) -> Result<ReportData, String> {
-    decode::hex_array(text)
-        .map(ReportData)
-        .map_err(|r| format!("expected {}, found {}", r.expected, r.found))
 }
 
 pub(super) fn run(args: &SevSnp) -> Result<output::Report, Failure> {
