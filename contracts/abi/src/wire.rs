@@ -447,7 +447,7 @@ mod tests {
         u16: n => u16::from_be_bytes([n; 2]);
         u32: n => u32::from_be_bytes([n; 4]);
         u64: n => u64::from_be_bytes([n; 8]);
-        bool: n => n % 2 == 0;
+        bool: n => n.is_multiple_of(2);
         U256: n => U256::from_be_bytes([n; 32]);
         Address: n => Address::repeat_byte(n);
         Bytes: n => Bytes::from(vec![n; usize::from(n) % 67]);

@@ -124,7 +124,7 @@ fn every_function_of_the_interface_is_answered() {
 
 #[test]
 fn a_verdict_is_admitted_under_its_eip712_digest() {
-    let mut world = World::new();
+    let world = World::new();
     world.vm.set_contract_address(OTHER);
     world.vm.set_chain_id(412_346);
     let mut world = World {

@@ -106,8 +106,10 @@ impl Ledger {
                 self.now += seconds;
                 return;
             }
-            Step::Accept(order) | Step::Settle(order) | Step::Refund(order) => *order,
-            Step::Verdict { order, .. } => *order,
+            Step::Accept(order)
+            | Step::Settle(order)
+            | Step::Refund(order)
+            | Step::Verdict { order, .. } => *order,
         };
         let (order, terms, record) = self.orders[index].clone();
         let now = self.now;
