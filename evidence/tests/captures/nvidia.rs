@@ -257,6 +257,24 @@ fn eight_h200_and_four_switches() {
                 );
             }
             assert_eq!((gpus.len(), switches.len()), (8, 4));
+            nvidia::check_topology(&gpus, &switches, &mut ())
+                .unwrap_or_else(|r| panic!("{row}: {r}"));
+            let refused = |change: &dyn Fn(&mut Vec<Claims>, &mut Vec<Claims>)| {
+                let (mut gpus, mut switches) = (gpus.clone(), switches.clone());
+                change(&mut gpus, &mut switches);
+                let rejection = nvidia::check_topology(&gpus, &switches, &mut ()).unwrap_err();
+                assert_eq!(rejection.reason, Reason::GpuTopologyMismatch);
+            };
+            refused(&|gpus, _| gpus.truncate(7));
+            refused(&|_, switches| switches.truncate(3));
+            refused(&|_, switches| switches.clear());
+            refused(&|gpus, _| gpus[7] = gpus[0].clone());
+            refused(&|_, switches| switches[3] = switches[0].clone());
+            refused(&|gpus, _| gpus[2].mode = Some(Mode::Single));
+            refused(&|gpus, _| gpus[2].protected_pcie = Some(false));
+            refused(&|gpus, _| gpus[5].pdi = Some(1));
+            refused(&|gpus, _| drop(gpus[5].switch_pdis.pop()));
+            refused(&|_, switches| switches[1].gpu_pdis.push(u64::MAX - 1));
             let mut ours: Vec<u64> = switches.iter().map(|s| s.pdi.unwrap()).collect();
             ours.sort_unstable();
             for gpu in &gpus {
