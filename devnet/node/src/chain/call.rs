@@ -55,7 +55,8 @@ impl Chain {
         })
     }
 
-    /// The least gas limit with which a transaction succeeds.
+    /// The least gas limit with which a transaction succeeds; above a million gas, at most a
+    /// fiftieth more.
     ///
     /// # Errors
     /// It reverts or ends exceptionally whatever the limit.
@@ -98,7 +99,7 @@ impl Chain {
                     }
                 }
             }
-            while low + 1 < high {
+            while high - low > tolerance(high) {
                 let middle = low + (high - low) / 2;
                 match succeeds(attempt(middle))? {
                     true => high = middle,
@@ -236,6 +237,12 @@ fn output(result: ExecutionResult) -> Result<Bytes, Error> {
         ExecutionResult::Revert { output, .. } => Err(Error::Reverted(output)),
         ExecutionResult::Halt { reason, .. } => Err(Error::Halted(halt_name(&reason))),
     }
+}
+
+/// How far an estimate may be above the least gas that suffices. A transaction of more than a
+/// million gas is slow to try, and a fiftieth more of its gas limit harms nobody.
+fn tolerance(gas: u64) -> u64 {
+    if gas > 1_000_000 { gas / 50 } else { 1 }
 }
 
 /// Whether an attempt with some gas limit succeeded; a limit below the fixed costs did not.
