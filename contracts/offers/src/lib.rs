@@ -9,9 +9,10 @@
 //! **Leaves alone** policies (contract `usage`) and money (contract `escrow`).
 //!
 //! The contract is dispatched by `vouch_abi::dispatch!` over the calls that `sol!` declares, not by
-//! the SDK's `#[public]`, which wants every signature a second time and decodes with alloy's coder:
-//! of the first version of this contract that coder was half (50 KB, against 23 KB now), and a
-//! program is paid for by its size in every call. A test shows that every function is answered.
+//! the SDK's `#[public]`, which wants every signature a second time and decodes with alloy's coder.
+//! With that coder this contract measured 55,160 bytes, without it 28,095; `attestation` did not fit
+//! a program at all. A program is paid for by its size in every call. A test shows that every
+//! function of the interface is answered.
 
 #![cfg_attr(not(any(test, feature = "export-abi")), no_std)]
 
