@@ -331,14 +331,16 @@ impl Store {
     pub fn prune(&self, before: u64) -> Result<(), StoreError> {
         let _writer = self.lock();
         let mut batch = Batch::new(&self.db);
+        let mut any = false;
         for row in scan::<Blocks>(&self.db, &[], Direction::Forward)? {
             let (number, _) = row?;
             if number >= before {
                 break;
             }
             batch.delete::<Blocks>(&number)?;
+            any = true;
         }
-        batch.commit()
+        if any { batch.commit() } else { Ok(()) }
     }
 
     /// Events of an order, in the order of the chain.

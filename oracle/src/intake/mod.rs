@@ -134,10 +134,7 @@ impl<C: Chain> Intake<C> {
                         .touched
                         .extend(self.store.take_in(start, end, range)?);
                     self.range = self.range.saturating_mul(2).min(MAX_RANGE);
-                    let before = end.number.saturating_sub(self.finality);
-                    if end.number % 256 == 0 || self.range == MAX_RANGE {
-                        self.store.prune(before)?;
-                    }
+                    self.store.prune(end.number.saturating_sub(self.finality))?;
                 }
                 // The chain moved while we read: look again.
                 Ok(None) => {}
@@ -293,3 +290,6 @@ fn take(log: RawLog, block: BlockRef, range: &mut Range) -> Result<(), facts::Fa
 fn announce(order: B256, event: &Event, block: BlockRef, tx: B256) {
     tracing::info!(%order, event = event.name(), block = block.number, %tx, "taken in");
 }
+
+#[cfg(test)]
+mod tests;
