@@ -273,7 +273,7 @@ fn eight_h200_and_four_switches() {
             refused(&|gpus, _| gpus[2].mode = Some(Mode::Single));
             refused(&|gpus, _| gpus[2].protected_pcie = Some(false));
             refused(&|gpus, _| gpus[5].pdi = Some(1));
-            refused(&|gpus, _| drop(gpus[5].switch_pdis.pop()));
+            refused(&|gpus, _| gpus[5].switch_pdis.truncate(3));
             refused(&|_, switches| switches[1].gpu_pdis.push(u64::MAX - 1));
             let mut ours: Vec<u64> = switches.iter().map(|s| s.pdi.unwrap()).collect();
             ours.sort_unstable();
