@@ -37,7 +37,12 @@ pub async fn connect(url: &str, signer: Option<PrivateKeySigner>) -> Result<DynP
         });
     }
     let provider = match signer {
-        Some(signer) => ProviderBuilder::new()
+        // Nonces are read anew for each transaction: a cached one would be used up by a transaction
+        // whose gas estimate fails, and all that follow would wait for it.
+        Some(signer) => ProviderBuilder::default()
+            .fetch_chain_id()
+            .with_gas_estimation()
+            .with_simple_nonce_management()
             .wallet(EthereumWallet::from(signer))
             .connect(url)
             .await

@@ -118,7 +118,18 @@ async fn put_evidence(
     Ok(StatusCode::CREATED)
 }
 
-async fn verify(State(api): State<Api>, body: Bytes) -> Result<Json<Value>, Refusal> {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VerifyQuery {
+    /// For a finish bundle: digest of its session's start bundle, which is in the evidence store.
+    start: Option<String>,
+}
+
+async fn verify(
+    State(api): State<Api>,
+    Query(query): Query<VerifyQuery>,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
     if body.len() as u64 > api.bundles.max_bytes() {
         let limit = api.bundles.max_bytes();
         return Err(BundleError::TooLarge { limit }.into());
@@ -127,9 +138,23 @@ async fn verify(State(api): State<Api>, body: Bytes) -> Result<Json<Value>, Refu
         Some(head) => head.timestamp,
         None => crate::time::now_ms() / 1000,
     };
+    let start = match &query.start {
+        None => None,
+        Some(start) => {
+            let digest = word("start", start)?;
+            let found = api.bundles.get(digest).await?;
+            let missing = || {
+                let message = format!("start: no evidence with SHA-256 {digest}");
+                Refusal(StatusCode::NOT_FOUND, "evidence_missing", message)
+            };
+            Some(found.ok_or_else(missing)?)
+        }
+    };
     let digest = bundles::digest(&body);
     let anchors = Arc::clone(&api.anchors);
-    let judged = tokio::task::spawn_blocking(move || judge::examine(&body, at, &anchors)).await;
+    let judged =
+        tokio::task::spawn_blocking(move || judge::examine(&body, start.as_deref(), at, &anchors))
+            .await;
     let mut answer = judged.map_err(|e| {
         Refusal(
             StatusCode::INTERNAL_SERVER_ERROR,

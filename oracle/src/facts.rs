@@ -181,7 +181,7 @@ impl Order {
                         refunded: None,
                     });
                 }
-                (_, None) => {}
+                (_, None) | (Event::Evidence { .. } | Event::Finished { .. }, _) => {}
                 (Event::Accepted, Some(order)) => order.accepted = Some(at),
                 (
                     Event::Started {
@@ -200,7 +200,6 @@ impl Order {
                 }
                 (Event::Settled(receipt), Some(order)) => order.receipt = Some(receipt),
                 (Event::Refunded { reason }, Some(order)) => order.refunded = Some(reason),
-                (Event::Evidence { .. } | Event::Finished { .. }, Some(_)) => {}
             }
         }
         order

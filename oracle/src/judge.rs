@@ -10,7 +10,7 @@ use vouch_evidence::judge::{Finding, Judgement, Leg, judge};
 use vouch_evidence::policy::{Bits, CpuTcb, Policy, Requirements, Term, Workloads};
 use vouch_evidence::session::{self, Expected, SessionClaims, Started};
 use vouch_evidence::sev_snp::Tcb;
-use vouch_evidence::{Anchors, Time};
+use vouch_evidence::{Anchors, Rejection, Time};
 use vouch_protocol::statement::{Statement, inputs_digest};
 use vouch_protocol::{Clause, Clauses, Phase, Reason};
 
@@ -254,22 +254,36 @@ fn describe(finding: &Finding) -> String {
 
 /// Verifies a bundle for nobody's order: whether it is authentic and binds its own statement. What
 /// it must be bound to is the bundle's own claim, so this answers "is it real", not "is it mine".
-pub fn examine(bundle: &[u8], at: u64, anchors: &Anchors) -> Value {
-    let evidence = Bundle::digest(bundle);
-    let own = Bundle::from_json(bundle).map(|parsed| Statement::decode(&parsed.statement));
-    let statement = match own {
-        Ok(Ok(statement)) => statement,
-        Ok(Err(error)) => return refused(Reason::Malformed, &error.to_string()),
+/// A finish bundle is judged as the continuation of `start`, its session's start bundle.
+pub fn examine(bundle: &[u8], start: Option<&[u8]>, at: u64, anchors: &Anchors) -> Value {
+    let time = Time::from_unix(at);
+    let (statement, mut expected) = match itself(bundle, time) {
+        Ok(own) => own,
         Err(rejection) => return refused(rejection.reason, &rejection.to_string()),
     };
-    // A finish statement is checked as a start would be, but for what only a finish has.
-    let expected = Expected::Start {
-        evidence,
-        challenge: statement.challenge,
-        challenged_at: Time::from_unix(at),
-        inputs: statement.inputs,
-    };
-    let time = Time::from_unix(at);
+    if let Some(start) = start {
+        let before = itself(start, time)
+            .and_then(|(_, expected)| session::verify(start, &expected, anchors, time));
+        let before = match before {
+            Ok(claims) => claims,
+            Err(rejection) => {
+                return refused(rejection.reason, &rejection.within("start").to_string());
+            }
+        };
+        expected = Expected::Finish {
+            evidence: Bundle::digest(bundle),
+            challenge: statement.challenge,
+            challenged_at: time,
+            inputs: before.statement.inputs,
+            outputs: statement.outputs,
+            started: Started {
+                at: time,
+                session_key: before.statement.encryption_key,
+                devices: before.devices,
+                measurement: before.measurement,
+            },
+        };
+    }
     match session::verify(bundle, &expected, anchors, time) {
         Ok(claims) => json!({
             "verdict": Reason::Accepted.class().name(),
@@ -288,6 +302,22 @@ pub fn examine(bundle: &[u8], at: u64, anchors: &Anchors) -> Value {
         }),
         Err(rejection) => refused(rejection.reason, &rejection.to_string()),
     }
+}
+
+/// A bundle's statement, and the expectation that it is the start it says it is.
+fn itself(bundle: &[u8], time: Time) -> Result<(Statement, Expected), Rejection> {
+    let parsed = Bundle::from_json(bundle)?;
+    let statement = Statement::decode(&parsed.statement).map_err(|error| {
+        let (expected, found) = ("a session statement", error.to_string());
+        Rejection::new(Reason::Malformed, "statement", expected, found)
+    })?;
+    let expected = Expected::Start {
+        evidence: Bundle::digest(bundle),
+        challenge: statement.challenge,
+        challenged_at: time,
+        inputs: statement.inputs,
+    };
+    Ok((statement, expected))
 }
 
 fn refused(reason: Reason, detail: &str) -> Value {

@@ -23,7 +23,7 @@ struct Args {
     /// What to do.
     #[command(subcommand)]
     command: Command,
-    /// How log lines look. Levels: RUST_LOG, for example RUST_LOG=vouch_oracle=debug.
+    /// How log lines look. Levels come from `RUST_LOG`, for example `vouch_oracle=debug`.
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: LogFormat,
 }

@@ -13,13 +13,15 @@ use crate::store::model::Stage;
 #[derive(Clone, Default)]
 struct Fake(Arc<Mutex<State>>);
 
+type Change = Box<dyn FnOnce(&mut State) + Send>;
+
 #[derive(Default)]
 struct State {
     blocks: Vec<(Header, Vec<RawLog>)>,
     /// Endpoints refuse wider ranges.
     max_range: u64,
     /// What happens right after logs were asked for, once.
-    after_logs: Option<Box<dyn FnOnce(&mut State) + Send>>,
+    after_logs: Option<Change>,
 }
 
 impl State {

@@ -186,12 +186,15 @@ pub(super) fn get<C: Column>(db: &DB, key: &C::Key) -> Result<Option<C::Value>, 
     decode::<C>(&bytes).map(Some)
 }
 
-/// Rows from `from` on whose keys begin with `prefix`, ascending or descending.
+/// A row, or why it cannot be read.
+type Row<C> = Result<(<C as Column>::Key, <C as Column>::Value), StoreError>;
+
+/// Rows whose keys begin with `prefix`, ascending or descending.
 pub(super) fn scan<'a, C: Column>(
     db: &'a DB,
     prefix: &'a [u8],
     direction: Direction,
-) -> Result<impl Iterator<Item = Result<(C::Key, C::Value), StoreError>> + 'a, StoreError>
+) -> Result<impl Iterator<Item = Row<C>> + 'a, StoreError>
 where
     C::Key: 'a,
     C::Value: 'a,

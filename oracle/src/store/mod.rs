@@ -1,4 +1,4 @@
-//! What survives a crash: cursor, events, jobs, verdicts and the outbox, in RocksDB.
+//! What survives a crash: cursor, events, jobs, verdicts and the outbox, in `RocksDB`.
 //!
 //! Every method that changes something is one atomic, synced write batch, and checks first that the
 //! job still stands where the caller believes: a step that was overtaken changes nothing.
