@@ -95,6 +95,8 @@ fn require(policy: &mut Policy, clause: Clause, value: Value) -> Result<()> {
             let (tcb, statuses) = pair(value, "min_snp_tcb", "tdx_statuses")?;
             policy.minSnpTcb = tcb.map_or(Ok(FixedBytes::ZERO), read)?;
             policy.tdxStatuses = statuses.map_or(Ok(0), |v| bits(v, &TDX_STATUSES))? as u16;
+            let asks = !policy.minSnpTcb.is_zero() || policy.tdxStatuses != 0;
+            ensure!(asks, "min_snp_tcb: expected more than zero, or \"{ANY}\"");
         }
         Clause::DebugOff | Clause::RimMatch => {
             ensure!(value == true, "expected true or \"{ANY}\", found {value}");
@@ -138,10 +140,17 @@ fn require(policy: &mut Policy, clause: Clause, value: Value) -> Result<()> {
 fn requirement(policy: &Policy, clause: Clause) -> Value {
     match clause {
         Clause::CpuKind => names(policy.cpuKinds.into(), &CPU_KINDS),
-        Clause::CpuTcb => json!({
-            "min_snp_tcb": policy.minSnpTcb,
-            "tdx_statuses": names(policy.tdxStatuses.into(), &TDX_STATUSES),
-        }),
+        Clause::CpuTcb => {
+            let mut tcb = Map::new();
+            if !policy.minSnpTcb.is_zero() {
+                tcb.insert("min_snp_tcb".into(), json!(policy.minSnpTcb));
+            }
+            if policy.tdxStatuses != 0 {
+                let statuses = names(policy.tdxStatuses.into(), &TDX_STATUSES);
+                tcb.insert("tdx_statuses".into(), statuses);
+            }
+            Value::Object(tcb)
+        }
         Clause::DebugOff | Clause::RimMatch => json!(true),
         Clause::Export => json!(false),
         Clause::GpuArchitecture => names(policy.gpuArchitectures.into(), &ARCHITECTURES),
@@ -345,6 +354,7 @@ mod tests {
             ("cpu_tcb", "{}"),
             ("cpu_tcb", "{ min_tdx = 1 }"),
             ("cpu_tcb", "{ min_snp_tcb = \"0x0a\" }"),
+            ("cpu_tcb", "{ min_snp_tcb = \"0x0000000000000000\" }"),
             ("debug_off", "false"),
             ("gpu_count", "0"),
             ("gpu_count", "256"),

@@ -11,6 +11,9 @@ pub fn duration(text: &str) -> Result<u64, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(seconds);
     }
+    if text.trim().is_empty() {
+        return Err(wrong());
+    }
     // jiff has no days without a calendar: here a day is 24 hours.
     let (days, rest) = match text.split_once('d') {
         Some((days, rest)) => (

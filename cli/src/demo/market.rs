@@ -136,7 +136,7 @@ pub(super) fn wares(
             policy: dataset_policy,
             text: format!(
                 "offers {} product reviews, {}",
-                job::RECORDS,
+                super::screen::thousands(job::RECORDS),
                 per_use(deal.dataset)
             ),
         },

@@ -136,14 +136,9 @@ impl<'a> Stage<'a> {
         screen.heading("The market");
         let step = screen.begin("chain", "starts");
         let devnet = Devnet::start(&settings.bin_dir, dir, cast.accounts()).await?;
-        let took = step.end(
+        step.end(
             &format!("vouch-devnet at {}", devnet.url()),
-            "chain id 31337",
-        );
-        screen.line(
-            "",
-            "executes Stylus programs beside the EVM",
-            &seconds(took),
+            "chain id 31337, with Stylus",
         );
 
         let governor = connect(&devnet.ws_url(), Some(cast.governor.signer.clone())).await?;

@@ -82,17 +82,11 @@ pub(super) fn text(
     let mut part = |title: &str, body: &str| {
         out.push_str(&format!("\n{}\n{}", style.bold(title), indented(body)));
     };
+    let (held, owed) = outcome.escrow;
+    let held = format!("The escrow holds {}.\n", exactly(token, held, owed));
     part(
         &format!("Balances ({})", token.symbol),
-        &balances(outcome, style),
-    );
-    let (held, owed) = outcome.escrow;
-    part(
-        "",
-        &format!(
-            "The escrow holds {} and owes as much.\n",
-            exactly(token, held, owed)
-        ),
+        &format!("{}\n{held}", balances(outcome, style)),
     );
     part("Gas", &gas(outcome, style));
     part("Time from evidence to verdict", &times(outcome, style));
@@ -281,10 +275,9 @@ fn hardware(samples: &[Sample], style: Style) -> String {
 }
 
 fn exactly(token: &Token, held: U256, owed: U256) -> String {
-    if held == owed {
-        token.show(held)
-    } else {
-        format!("{} (owes {})", token.show(held), token.show(owed))
+    match held == owed {
+        true => format!("{} and owes as much: the operators' fees", token.show(held)),
+        false => format!("{} and owes {}", token.show(held), token.show(owed)),
     }
 }
 

@@ -20,6 +20,9 @@ pub enum Command {
     /// Escrow the price of a job that combines published offers (buyer).
     Place(Box<place::Place>),
     /// Take an order and lock its bond (provider).
+    #[command(
+        after_help = "Example:\n  vouch order accept 0x91ab… --keystore provider.json --password-file secret"
+    )]
     Accept(OrderArgs),
     /// Announce an evidence bundle (provider).
     Evidence(progress::Evidence),
@@ -28,8 +31,14 @@ pub enum Command {
     /// Orders placed so far.
     List(view::List),
     /// Take back the money once a deadline has passed (anyone).
+    #[command(
+        after_help = "Example:\n  vouch order refund 0x91ab… --keystore buyer.json --password-file secret"
+    )]
     Refund(OrderArgs),
     /// Pay a finished order once its challenge window has closed (anyone).
+    #[command(
+        after_help = "Example:\n  vouch order settle 0x91ab… --keystore owner.json --password-file secret"
+    )]
     Settle(OrderArgs),
     /// Collect what transfers could not deliver, and operators' fees.
     Withdraw(progress::Withdraw),
@@ -37,9 +46,6 @@ pub enum Command {
 
 /// A command that changes one order.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  vouch order accept 0x91ab… --keystore provider.json --password-file secret"
-)]
 pub struct OrderArgs {
     /// Order id.
     order: B256,
