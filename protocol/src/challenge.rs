@@ -78,7 +78,14 @@ mod tests {
         let one = B256::with_last_byte(1);
         for other in [
             challenge(2, Address::ZERO, B256::ZERO, Phase::Start, 0, B256::ZERO),
-            challenge(1, Address::with_last_byte(1), B256::ZERO, Phase::Start, 0, B256::ZERO),
+            challenge(
+                1,
+                Address::with_last_byte(1),
+                B256::ZERO,
+                Phase::Start,
+                0,
+                B256::ZERO,
+            ),
             challenge(1, Address::ZERO, one, Phase::Start, 0, B256::ZERO),
             challenge(1, Address::ZERO, B256::ZERO, Phase::Finish, 0, B256::ZERO),
             challenge(1, Address::ZERO, B256::ZERO, Phase::Start, 1, B256::ZERO),

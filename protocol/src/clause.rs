@@ -107,7 +107,8 @@ impl Clauses {
             | Clause::Window.bit().0,
     );
     /// The clauses only a verdict can show to hold.
-    pub const ATTESTED: Self = Self((Self::POLICY.0 | Clause::Requirements.bit().0) & !Self::ON_CHAIN.0);
+    pub const ATTESTED: Self =
+        Self((Self::POLICY.0 | Clause::Requirements.bit().0) & !Self::ON_CHAIN.0);
     /// The attested clauses that a start verdict can already judge.
     pub const AT_START: Self = Self(
         Self::ATTESTED.0
@@ -153,7 +154,10 @@ impl Clauses {
 
     /// The clauses in the set, in the order of their bits.
     pub fn iter(self) -> impl Iterator<Item = Clause> {
-        Clause::ALL.iter().copied().filter(move |c| self.contains(*c))
+        Clause::ALL
+            .iter()
+            .copied()
+            .filter(move |c| self.contains(*c))
     }
 }
 
@@ -208,10 +212,17 @@ mod tests {
     fn bits_are_dense_and_names_distinct() {
         for (i, clause) in Clause::ALL.iter().enumerate() {
             assert_eq!(*clause as usize, i);
-            assert!(Clause::ALL[..i].iter().all(|other| other.name() != clause.name()));
+            assert!(
+                Clause::ALL[..i]
+                    .iter()
+                    .all(|other| other.name() != clause.name())
+            );
         }
         assert!(!Clauses::POLICY.contains(Clause::Requirements));
-        assert_eq!(Clauses::POLICY.with(Clause::Requirements).iter().count(), Clause::ALL.len());
+        assert_eq!(
+            Clauses::POLICY.with(Clause::Requirements).iter().count(),
+            Clause::ALL.len()
+        );
     }
 
     #[test]

@@ -226,7 +226,12 @@ mod tests {
     #[test]
     fn codes_are_ascending_classed_and_found_again() {
         for pair in Reason::ALL.windows(2) {
-            assert!(pair[0].code() < pair[1].code(), "{} before {}", pair[0], pair[1]);
+            assert!(
+                pair[0].code() < pair[1].code(),
+                "{} before {}",
+                pair[0],
+                pair[1]
+            );
         }
         for reason in Reason::ALL {
             assert!(Class::of(reason.code()).is_some(), "{reason} has a class");
@@ -242,9 +247,11 @@ mod tests {
         assert!(Reason::Accepted.class().is_conclusive());
         assert!(Reason::GpuNonceMismatch.class().is_conclusive());
         assert!(Reason::DebugEnabled.class().is_conclusive());
-        for reason in
-            [Reason::CertificateExpired, Reason::ManifestMissing, Reason::VersionUnsupported]
-        {
+        for reason in [
+            Reason::CertificateExpired,
+            Reason::ManifestMissing,
+            Reason::VersionUnsupported,
+        ] {
             assert!(!reason.class().is_conclusive());
         }
     }

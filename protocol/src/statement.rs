@@ -78,12 +78,18 @@ pub enum StatementError {
 impl fmt::Display for StatementError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Domain => write!(f, "statement: expected it to begin with \"vouch/statement/v1\""),
+            Self::Domain => write!(
+                f,
+                "statement: expected it to begin with \"vouch/statement/v1\""
+            ),
             Self::Length { expected, found } => {
                 write!(f, "statement: expected {expected} bytes, found {found}")
             }
             Self::Datasets { found } => {
-                write!(f, "statement: expected at most {MAX_LEGS} datasets, found {found}")
+                write!(
+                    f,
+                    "statement: expected at most {MAX_LEGS} datasets, found {found}"
+                )
             }
         }
     }
@@ -97,12 +103,19 @@ impl Statement {
     /// `records || bytes || schema || quality`. Integers are big-endian.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(
-            self.datasets.len().saturating_mul(DATASET_LEN).saturating_add(FIXED_LEN),
+            self.datasets
+                .len()
+                .saturating_mul(DATASET_LEN)
+                .saturating_add(FIXED_LEN),
         );
         out.extend_from_slice(DOMAIN);
-        for field in
-            [self.challenge, self.signing_key, self.encryption_key, self.inputs, self.outputs]
-        {
+        for field in [
+            self.challenge,
+            self.signing_key,
+            self.encryption_key,
+            self.inputs,
+            self.outputs,
+        ] {
             out.extend_from_slice(field.as_slice());
         }
         out.extend_from_slice(&self.counters.output_bytes.to_be_bytes());
@@ -120,7 +133,10 @@ impl Statement {
     /// Reads exactly one canonical encoding: nothing may follow.
     pub fn decode(bytes: &[u8]) -> Result<Self, StatementError> {
         let mut rest = Reader(bytes.strip_prefix(DOMAIN).ok_or(StatementError::Domain)?);
-        let short = StatementError::Length { expected: FIXED_LEN, found: bytes.len() };
+        let short = StatementError::Length {
+            expected: FIXED_LEN,
+            found: bytes.len(),
+        };
         let mut fixed = || -> Option<(Self, usize)> {
             let statement = Self {
                 challenge: rest.word()?,
@@ -128,7 +144,10 @@ impl Statement {
                 encryption_key: rest.word()?,
                 inputs: rest.word()?,
                 outputs: rest.word()?,
-                counters: Counters { output_bytes: rest.u64()?, output_rows: rest.u64()? },
+                counters: Counters {
+                    output_bytes: rest.u64()?,
+                    output_rows: rest.u64()?,
+                },
                 datasets: Vec::new(),
             };
             Some((statement, usize::from(*rest.take::<1>()?.first()?)))
@@ -138,7 +157,10 @@ impl Statement {
             return Err(StatementError::Datasets { found: count });
         }
         let expected = count.saturating_mul(DATASET_LEN).saturating_add(FIXED_LEN);
-        let length = StatementError::Length { expected, found: bytes.len() };
+        let length = StatementError::Length {
+            expected,
+            found: bytes.len(),
+        };
         if bytes.len() != expected {
             return Err(length);
         }
@@ -238,7 +260,10 @@ mod tests {
             encryption_key: B256::with_last_byte(3),
             inputs: B256::with_last_byte(4),
             outputs: B256::with_last_byte(5),
-            counters: Counters { output_bytes: 6, output_rows: 7 },
+            counters: Counters {
+                output_bytes: 6,
+                output_rows: 7,
+            },
             datasets: vec![DatasetMeasure {
                 records: 8,
                 bytes: 9,
@@ -259,13 +284,19 @@ mod tests {
     fn truncated_and_extended_bytes_are_refused() {
         let encoded = statement().encode();
         for length in 0..encoded.len() {
-            assert!(Statement::decode(&encoded[..length]).is_err(), "{length} bytes");
+            assert!(
+                Statement::decode(&encoded[..length]).is_err(),
+                "{length} bytes"
+            );
         }
         let mut longer = encoded.clone();
         longer.push(0);
         assert_eq!(
             Statement::decode(&longer),
-            Err(StatementError::Length { expected: encoded.len(), found: encoded.len() + 1 })
+            Err(StatementError::Length {
+                expected: encoded.len(),
+                found: encoded.len() + 1
+            })
         );
     }
 
@@ -273,7 +304,10 @@ mod tests {
     fn more_datasets_than_legs_are_refused() {
         let mut encoded = statement().encode();
         encoded[FIXED_LEN - 1] = 9;
-        assert_eq!(Statement::decode(&encoded), Err(StatementError::Datasets { found: 9 }));
+        assert_eq!(
+            Statement::decode(&encoded),
+            Err(StatementError::Datasets { found: 9 })
+        );
     }
 
     #[test]
@@ -283,9 +317,19 @@ mod tests {
         for i in DOMAIN.len()..encoded.len() {
             let mut other = encoded.clone();
             other[i] ^= 1;
-            let Ok(other) = Statement::decode(&other) else { continue };
-            assert_ne!(other.transcript().gpu_nonce(), transcript.gpu_nonce(), "byte {i}");
-            assert_ne!(other.transcript().report_data([]), transcript.report_data([]), "byte {i}");
+            let Ok(other) = Statement::decode(&other) else {
+                continue;
+            };
+            assert_ne!(
+                other.transcript().gpu_nonce(),
+                transcript.gpu_nonce(),
+                "byte {i}"
+            );
+            assert_ne!(
+                other.transcript().report_data([]),
+                transcript.report_data([]),
+                "byte {i}"
+            );
         }
     }
 
