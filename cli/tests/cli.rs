@@ -412,6 +412,10 @@ fn bundles_are_verified_whole() {
         json(&found)["reasons"][0]["name"],
         "cpu_report_data_mismatch"
     );
+    // Genuine, but its host can look inside.
+    let open = Files::new(Some(Tamper::CpuDebug));
+    let found = bundle(&[&open.path("start.json")]);
+    assert_eq!(json(&found)["reasons"][0]["name"], "debug_enabled");
 }
 
 #[test]
@@ -509,4 +513,12 @@ fn real_hardware_is_accepted() {
         ];
         assert_eq!(exit(&args), 0, "{generation}");
     }
+    // Genuine, but its host can look inside.
+    let report = path("snp/go-sev-guest/attestation.bin");
+    let vek = path("snp/go-sev-guest/vcek.testcer");
+    let args = ["verify", "sev-snp", "--report", &report, "--vek", &vek];
+    assert_eq!(
+        exit(&[&args[..], &["--at", "2025-06-01T00:00:00Z"]].concat()),
+        1
+    );
 }

@@ -11,7 +11,7 @@ use vouch_evidence::{Explanation, Rejection, Time, Verifier};
 use vouch_protocol::{Phase, Statement};
 
 use super::outcome::{Claims, Outcome};
-use super::{Common, read};
+use super::{Common, no_debug, read};
 use crate::output::{self, Failure};
 
 /// `verify bundle`.
@@ -110,12 +110,15 @@ fn verify(
     if args.common.explain {
         outcome.checks = Some(explanation.into_checks());
     }
-    Ok(verified.map(|claims| {
+    Ok(verified.and_then(|claims| {
         outcome.subject = format!(
             "{phase} evidence of {}",
             output::count(claims.devices.len(), "device")
         );
         outcome.claims.push(to_claims(&claims));
+        no_debug("cpu.debug", claims.cpu.debug())?;
+        let gpu = claims.gpus.iter().any(|gpu| gpu.claims.debug == Some(true));
+        no_debug("gpus.debug", gpu)
     }))
 }
 

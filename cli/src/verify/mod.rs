@@ -81,6 +81,20 @@ pub fn simulator_anchors() -> Result<Anchors, Rejection> {
     Anchors::vendor().with_simulated(&roots.nvidia, roots.amd_ark, roots.amd_ask)
 }
 
+/// What its host can debug keeps no secret, however genuine it is: refused unless a policy waives it.
+fn no_debug(field: &'static str, debug: bool) -> Result<(), Rejection> {
+    if debug {
+        let reason = vouch_protocol::Reason::DebugEnabled;
+        return Err(Rejection::new(
+            reason,
+            field,
+            "debugging off",
+            "debugging on",
+        ));
+    }
+    Ok(())
+}
+
 /// Reads a file named by a flag.
 fn read(flag: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path)

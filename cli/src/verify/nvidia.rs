@@ -8,7 +8,7 @@ use vouch_evidence::nvidia::{self, FirmwareBinding, Report};
 use vouch_evidence::{Explanation, Rejection, Verifier, decode};
 
 use super::outcome::{Claims, Outcome};
-use super::{Common, read, required};
+use super::{Common, no_debug, read, required};
 use crate::output::{self, Failure};
 
 /// `verify nvidia`.
@@ -152,6 +152,7 @@ fn verify_one(
     if let Some(Nonce(nonce)) = &args.nonce {
         nvidia::check_nonce(&report, nonce, explanation)?;
     }
+    no_debug("debug", claims.debug == Some(true))?;
     Ok(format!("{}, {}", claims.kind, claims.model))
 }
 

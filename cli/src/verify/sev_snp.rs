@@ -8,7 +8,7 @@ use vouch_evidence::sev_snp::{self, Chain, Report};
 use vouch_evidence::{Explanation, Rejection, Verifier, decode};
 
 use super::outcome::{Claims, Outcome};
-use super::{Common, ReportData, read, report_data};
+use super::{Common, ReportData, no_debug, read, report_data};
 use crate::output::{self, Failure};
 
 /// `verify sev-snp`.
@@ -99,10 +99,10 @@ fn verify(
         let claims = report.claims();
         outcome.subject = format!("SEV-SNP machine, {}", claims.generation);
         outcome.claims.push(to_claims(&claims));
-        match &args.report_data {
-            Some(ReportData(data)) => sev_snp::check_report_data(&report, data, &mut explanation),
-            None => Ok(()),
+        if let Some(ReportData(data)) = &args.report_data {
+            sev_snp::check_report_data(&report, data, &mut explanation)?;
         }
+        no_debug("policy.debug", claims.debug())
     });
     if args.common.explain {
         outcome.checks = Some(explanation.into_checks());

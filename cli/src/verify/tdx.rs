@@ -8,7 +8,7 @@ use vouch_evidence::tdx::{self, Collateral, Quote};
 use vouch_evidence::{Explanation, Rejection, Verifier, decode};
 
 use super::outcome::{Claims, Outcome};
-use super::{Common, ReportData, read, report_data};
+use super::{Common, ReportData, no_debug, read, report_data};
 use crate::output::{self, Failure};
 
 /// `verify tdx`.
@@ -83,10 +83,10 @@ fn verify(
             let claims = quote.claims();
             outcome.subject = format!("TDX domain, {}", claims.kind.name());
             outcome.claims.push(to_claims(&claims));
-            match &args.report_data {
-                Some(ReportData(data)) => tdx::check_report_data(&quote, data, &mut explanation),
-                None => Ok(()),
+            if let Some(ReportData(data)) = &args.report_data {
+                tdx::check_report_data(&quote, data, &mut explanation)?;
             }
+            no_debug("td_attributes.debug", claims.debug())
         });
     if args.common.explain {
         outcome.checks = Some(explanation.into_checks());

@@ -16,7 +16,7 @@ pub const MAX_EVIDENCE_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("configuration {}: {source}", path.display())]
+    #[error("configuration {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
