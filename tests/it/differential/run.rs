@@ -21,14 +21,18 @@ pub(crate) async fn run(rpc: &Rpc, steps: &[Step]) -> Result<Vec<Value>> {
         let params = substitute(&step.params, &variables)
             .with_context(|| format!("step '{}'", step.name))?;
         let mut answer;
-        let mut tries = if step.wait { MAX_TRIES } else { 1 };
+        let mut tries = if step.wait.is_some() { MAX_TRIES } else { 1 };
         loop {
             answer = rpc
                 .answer(step.method, &params)
                 .await
                 .with_context(|| format!("step '{}', {}", step.name, step.method))?;
             tries -= 1;
-            if tries == 0 || answer.get("result") != Some(&Value::Null) {
+            if tries == 0
+                || !step
+                    .wait
+                    .is_some_and(|pointer| is_awaited(&answer, pointer))
+            {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
@@ -43,6 +47,13 @@ pub(crate) async fn run(rpc: &Rpc, steps: &[Step]) -> Result<Vec<Value>> {
         answers.push(answer);
     }
     Ok(answers)
+}
+
+/// Whether `answer` is a result that has nothing, or null, at `pointer` yet. An error is final.
+fn is_awaited(answer: &Value, pointer: &str) -> bool {
+    answer
+        .get("result")
+        .is_some_and(|result| result.pointer(pointer).is_none_or(Value::is_null))
 }
 
 fn substitute(params: &Value, variables: &HashMap<&str, Value>) -> Result<Value> {

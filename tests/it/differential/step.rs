@@ -24,8 +24,9 @@ pub(crate) struct Step {
     pub(crate) save: Vec<(&'static str, &'static str)>,
     /// How the answers are compared.
     pub(crate) compare: Compare,
-    /// Ask again for a moment while the result is null: Anvil mines behind the caller's back.
-    pub(crate) wait: bool,
+    /// JSON pointer into the result; ask again for a moment while there is null or nothing there.
+    /// Anvil mines, and clears its pool, behind the caller's back.
+    pub(crate) wait: Option<&'static str>,
 }
 
 /// A table of steps under construction.
@@ -47,7 +48,7 @@ impl Script {
             params,
             save: Vec::new(),
             compare: Compare::Exactly,
-            wait: false,
+            wait: None,
         };
         self.steps.push(step);
         let last = self.steps.len() - 1;
@@ -93,7 +94,12 @@ impl Step {
 
     /// Waits for a result.
     pub(crate) fn wait(&mut self) -> &mut Self {
-        self.wait = true;
+        self.wait_for("")
+    }
+
+    /// Waits for a result with a value at `pointer`.
+    pub(crate) fn wait_for(&mut self, pointer: &'static str) -> &mut Self {
+        self.wait = Some(pointer);
         self
     }
 }

@@ -70,7 +70,8 @@ pub(super) fn signed(s: &mut Script) -> Result<()> {
             &format!("{name}: transaction"),
             "eth_getTransactionByHash",
             json!(["$rawHash"]),
-        );
+        )
+        .wait_for("/blockNumber");
     };
     send("raw legacy", sign(legacy(0, Some(CHAIN), PRICE))?);
     send(
