@@ -57,6 +57,18 @@ const RULES: &[Rule] = &[
         why: "the verifier decides from its arguments alone: no I/O, no clock, no chance",
     },
     Rule {
+        package: "vouch-collateral",
+        forbidden: &[
+            "vouch-abi",
+            "vouch-client",
+            "vouch-simulator",
+            "alloy",
+            "rocksdb",
+            "axum",
+        ],
+        why: "the fetcher gets bytes: it knows neither the market nor what evidence is worth",
+    },
+    Rule {
         package: "vouch-simulator",
         forbidden: &["vouch-abi", "vouch-client", "alloy", "tokio", "reqwest"],
         why: "evidence is made of bytes and keys alone",

@@ -5,6 +5,8 @@
 
 mod chain;
 mod claims;
+#[cfg(feature = "std")]
+pub mod eat;
 mod firmware;
 mod opaque;
 mod report;

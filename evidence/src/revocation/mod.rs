@@ -18,6 +18,18 @@ static CURRENT: Rule = Rule {
     source: "RFC 6960, 4.2.2.1",
 };
 
+/// From when until when a revocation list says that it counts. Nobody has checked that yet.
+///
+/// # Errors
+/// `malformed`.
+pub fn crl_window(der: &[u8]) -> Result<Window, Rejection> {
+    let list = crl::Crl::parse(der)?;
+    Ok(Window {
+        this_update: list.this_update,
+        next_update: list.next_update,
+    })
+}
+
 /// From when until when an answer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {

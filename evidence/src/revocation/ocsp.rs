@@ -130,6 +130,11 @@ impl<'a> Response<'a> {
         })
     }
 
+    /// From when until when the response says that it counts. Nobody has checked that yet.
+    pub const fn window(&self) -> Window {
+        self.window
+    }
+
     /// Whether the response is about this certificate of this issuer.
     pub fn is_about(&self, certificate: &Certificate<'_>, issuer: &Certificate<'_>) -> bool {
         let Some(key) = key_bits(issuer) else {

@@ -55,7 +55,7 @@ pub struct Tcb(pub [u8; 8]);
 impl Tcb {
     /// The components by the last arc of their certificate extension (1.3.6.1.4.1.3704.1.3.x).
     /// Source: AMD 56860, `TCB_VERSION`; AMD 57230, VCEK extensions.
-    pub(crate) const fn components(self, generation: Generation) -> [(u8, &'static str, u8); 8] {
+    pub const fn components(self, generation: Generation) -> [(u8, &'static str, u8); 8] {
         let [a, b, c, d, e, f, g, h] = self.0;
         match generation {
             Generation::Milan | Generation::Genoa => [

@@ -61,7 +61,10 @@ impl Pck {
     }
 
     /// Reads the extension of a PCK certificate.
-    pub(crate) fn read(certificate: &Certificate<'_>) -> Result<Self, Rejection> {
+    ///
+    /// # Errors
+    /// `cpu_chain_invalid`.
+    pub fn read(certificate: &Certificate<'_>) -> Result<Self, Rejection> {
         let Some(value) = certificate.extension(SGX_EXTENSION) else {
             return Err(Rejection::new(
                 Reason::CpuChainInvalid,
