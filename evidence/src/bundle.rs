@@ -223,19 +223,19 @@ mod base64_bytes {
     }
 }
 
-mod base64_option {
+pub(crate) mod base64_option {
     use std::vec::Vec;
 
     use serde::{Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         bytes: &Option<Vec<u8>>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         super::base64_bytes::serialize(bytes.as_deref().unwrap_or_default(), serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Vec<u8>>, D::Error> {
         super::base64_bytes::deserialize(deserializer).map(Some)

@@ -4,9 +4,11 @@
 //! the clauses that ask for it, and the refusal is kept for those clauses.
 
 use std::format;
+use std::string::String;
 use std::vec::Vec;
 
-use crate::bundle::{Bundle, DeviceEvidence};
+use super::supplement::Supplement;
+use crate::bundle::{Bundle, Collateral, DeviceEvidence};
 use crate::check::{Observe, Rule, skip};
 use crate::nvidia;
 use crate::nvidia::rim::{self, AuthenticManifest};
@@ -16,6 +18,7 @@ use crate::session::GpuClaims;
 use crate::time::Time;
 use crate::verifier::Verifier;
 use vouch_protocol::Reason;
+use vouch_protocol::reason::Class;
 
 /// The first certificate of a device's chain that is asked about: NVIDIA's responder does not know
 /// leaf certificates.
@@ -32,32 +35,70 @@ static REVOCATION: Rule = Rule {
     source: "NVIDIA attestation SDK, OCSP checks",
 };
 
-/// The manifests of a bundle.
+/// Documents of one origin, and the time at which they are judged.
+pub(super) struct Source<'a> {
+    pub(super) name: &'static str,
+    pub(super) documents: &'a Collateral,
+    pub(super) verifier: Verifier<'a>,
+}
+
+/// What there is, the bundle's own first.
+pub(super) fn sources<'a>(
+    bundle: &'a Bundle,
+    supplement: Option<&'a Supplement>,
+    verifier: &Verifier<'a>,
+) -> Vec<Source<'a>> {
+    let own = Source {
+        name: "collateral",
+        documents: &bundle.collateral,
+        verifier: *verifier,
+    };
+    let more = supplement.map(|supplement| Source {
+        name: "supplement",
+        documents: &supplement.collateral,
+        verifier: later(verifier, supplement),
+    });
+    [own].into_iter().chain(more).collect()
+}
+
+/// A verifier at the time at which a supplement was got.
+pub(super) fn later<'a>(verifier: &Verifier<'a>, supplement: &Supplement) -> Verifier<'a> {
+    Verifier {
+        time: verifier.time.max(supplement.at),
+        ..*verifier
+    }
+}
+
+/// The manifests of all sources.
 pub(super) struct Manifests {
     valid: Vec<AuthenticManifest>,
+    /// The path of each.
+    paths: Vec<String>,
     /// Why one of them does not count.
     refused: Option<Rejection>,
 }
 
-/// Verifies the manifests of the bundle.
-pub(super) fn manifests<O: Observe>(
-    bundle: &Bundle,
-    verifier: &Verifier<'_>,
-    observer: &mut O,
-) -> Manifests {
+/// Verifies the manifests of all sources.
+pub(super) fn manifests<O: Observe>(sources: &[Source<'_>], observer: &mut O) -> Manifests {
     let mut found = Manifests {
         valid: Vec::new(),
+        paths: Vec::new(),
         refused: None,
     };
-    for (index, xml) in bundle.collateral.manifests.iter().enumerate() {
-        let scope = || format!("collateral.manifests[{index}]");
-        observer.enter(scope);
-        let manifest = rim::verify_observed(xml, verifier, observer);
-        observer.leave();
-        match manifest {
-            Ok(manifest) => found.valid.push(manifest),
-            Err(rejection) => {
-                found.refused.get_or_insert(rejection.within(&scope()));
+    for source in sources {
+        for (index, xml) in source.documents.manifests.iter().enumerate() {
+            let scope = || format!("{}.manifests[{index}]", source.name);
+            observer.enter(scope);
+            let manifest = rim::verify_observed(xml, &source.verifier, observer);
+            observer.leave();
+            match manifest {
+                Ok(manifest) => {
+                    found.valid.push(manifest);
+                    found.paths.push(scope());
+                }
+                Err(rejection) => {
+                    found.refused.get_or_insert(rejection.within(&scope()));
+                }
             }
         }
     }
@@ -92,38 +133,40 @@ pub(super) fn compare<O: Observe>(
     GpuClaims { claims, manifests }
 }
 
-/// Asks the bundle's answers about every GPU, switch and signer of a manifest. Gives when the
-/// oldest answer was made; `None` where there is nobody to ask about.
+/// Asks the sources' answers about every GPU, switch and signer of a manifest. Gives when the oldest
+/// answer was made; `None` where there is nobody to ask about.
 pub(super) fn revocation<O: Observe>(
     bundle: &Bundle,
+    sources: &[Source<'_>],
     manifests: &Manifests,
-    verifier: &Verifier<'_>,
     observer: &mut O,
 ) -> Result<Option<Time>, Rejection> {
-    if bundle.collateral.ocsp.is_empty() {
+    if sources
+        .iter()
+        .all(|source| source.documents.ocsp.is_empty())
+    {
         skip(observer, &REVOCATION, "an answer for every chain", "none");
     }
-    let responses = ocsp::parse_all(&bundle.collateral.ocsp)?;
+    let answers = sources
+        .iter()
+        .map(|source| {
+            Ok((
+                ocsp::parse_all(&source.documents.ocsp)?,
+                source.verifier.time,
+            ))
+        })
+        .collect::<Result<Vec<_>, Rejection>>()?;
     let mut oldest = None;
     for (list, devices) in [("gpus", &bundle.gpus), ("switches", &bundle.switches)] {
         for (index, DeviceEvidence { chain, .. }) in devices.iter().enumerate() {
-            let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
             let scope = || format!("{list}[{index}]");
-            let made = ask(
-                &chain,
-                DEVICE_FROM,
-                &responses,
-                verifier.time,
-                &scope,
-                observer,
-            )?;
+            let made = ask(chain, DEVICE_FROM, &answers, &scope, observer)?;
             oldest = earlier(oldest, made);
         }
     }
-    for (index, manifest) in manifests.valid.iter().enumerate() {
-        let chain: Vec<&[u8]> = manifest.device().chain.iter().map(Vec::as_slice).collect();
-        let scope = || format!("collateral.manifests[{index}]");
-        let made = ask(&chain, 0, &responses, verifier.time, &scope, observer)?;
+    for (manifest, path) in manifests.valid.iter().zip(&manifests.paths) {
+        let scope = || path.clone();
+        let made = ask(&manifest.device().chain, 0, &answers, &scope, observer)?;
         oldest = earlier(oldest, made);
     }
     Ok(oldest)
@@ -134,16 +177,70 @@ pub(super) fn earlier(oldest: Option<Time>, made: Time) -> Option<Time> {
     Some(oldest.map_or(made, |oldest| oldest.min(made)))
 }
 
+/// The first source that settles the question answers it.
 fn ask<O: Observe>(
-    chain: &[&[u8]],
+    chain: &[Vec<u8>],
     from: usize,
-    responses: &[Response<'_>],
-    time: Time,
-    scope: &dyn Fn() -> std::string::String,
+    answers: &[(Vec<Response<'_>>, Time)],
+    scope: &dyn Fn() -> String,
     observer: &mut O,
 ) -> Result<Time, Rejection> {
+    let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
     observer.enter(scope);
-    let made = ocsp::check_chain(chain, from, responses, Hold::Refuse, time, observer);
+    let made = settle(answers.iter(), |(responses, time)| {
+        ocsp::check_chain(&chain, from, responses, Hold::Refuse, *time, observer)
+    });
     observer.leave();
     made.map_err(|rejection| rejection.within(&scope()))
+}
+
+/// Asks one source after the other until one is conclusive, whichever way. Where none is, something
+/// stale says more than something missing.
+pub(super) fn settle<S, T>(
+    sources: impl Iterator<Item = S>,
+    mut ask: impl FnMut(S) -> Result<T, Rejection>,
+) -> Result<T, Rejection> {
+    let mut open: Option<Rejection> = None;
+    for source in sources {
+        match ask(source) {
+            Err(rejection) if !rejection.class().is_conclusive() => {
+                let stale = rejection.class() == Class::Stale;
+                open = Some(open.filter(|_| !stale).unwrap_or(rejection));
+            }
+            settled => return settled,
+        }
+    }
+    Err(open.unwrap_or_else(|| {
+        Rejection::new(Reason::RevocationMissing, "collateral", "a source", "none")
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused<T>(reason: Reason) -> Result<T, Rejection> {
+        Err(Rejection::new(reason, "x", "a", "b"))
+    }
+
+    #[test]
+    fn the_first_conclusive_source_settles_and_stale_says_more_than_missing() {
+        let (missing, stale) = (Reason::RevocationMissing, Reason::CollateralExpired);
+        let forged = Reason::CollateralForged;
+        let rows: [(&[Result<u8, Reason>], Result<u8, Reason>); 7] = [
+            (&[], Err(missing)),
+            (&[Ok(1), Ok(2)], Ok(1)),
+            (&[Err(missing), Ok(2)], Ok(2)),
+            (&[Err(stale), Ok(2)], Ok(2)),
+            (&[Err(Reason::Revoked), Ok(2)], Err(Reason::Revoked)),
+            (&[Err(missing), Err(forged)], Err(forged)),
+            (&[Err(stale), Err(missing)], Err(stale)),
+        ];
+        for (sources, expected) in rows {
+            let found = settle(sources.iter(), |source| source.or_else(refused));
+            assert_eq!(found.map_err(|r| r.reason), expected, "{sources:?}");
+        }
+        let found = settle([missing, stale].iter(), |reason| refused::<()>(*reason));
+        assert_eq!(found.unwrap_err().reason, stale);
+    }
 }

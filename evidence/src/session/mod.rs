@@ -8,6 +8,7 @@
 mod claims;
 mod collateral;
 mod expected;
+mod supplement;
 
 use std::borrow::ToOwned;
 use std::boxed::Box;
@@ -29,6 +30,7 @@ use crate::{sev_snp, tdx};
 
 pub use claims::{CpuClaims, GpuClaims, SessionClaims};
 pub use expected::{Expected, Started};
+pub use supplement::Supplement;
 
 const BINDINGS: &str = "Vouch protocol, Bindings";
 static DIGEST: Rule = Rule {
@@ -110,6 +112,20 @@ pub fn verify_observed<O: Observe>(
     verifier: &Verifier<'_>,
     observer: &mut O,
 ) -> Result<SessionClaims, Rejection> {
+    verify_with(json, expected, None, verifier, observer)
+}
+
+/// Verifies a bundle with collateral besides its own, which answers what the bundle's leaves open.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with<O: Observe>(
+    json: &[u8],
+    expected: &Expected,
+    supplement: Option<&Supplement>,
+    verifier: &Verifier<'_>,
+    observer: &mut O,
+) -> Result<SessionClaims, Rejection> {
     let (evidence, _, challenged_at, _) = expected.common();
     let digest = Bundle::digest(json);
     same(observer, &DIGEST, evidence, digest)?;
@@ -140,12 +156,13 @@ pub fn verify_observed<O: Observe>(
     check_distinct(gpus.iter().chain(&switches), observer)?;
     nvidia::check_topology(&gpus, &switches, observer)?;
     let report_data = transcript.report_data(hashed.iter().copied());
-    let (cpu, cpu_revocation) = cpu(&bundle, &report_data, verifier, observer)?;
+    let (cpu, cpu_revocation) = cpu(&bundle, supplement, &report_data, verifier, observer)?;
 
-    let manifests = collateral::manifests(&bundle, verifier, observer);
+    let sources = collateral::sources(&bundle, supplement, verifier);
+    let manifests = collateral::manifests(&sources, observer);
     // Every chain has an answer, or the clause says which has none.
     let revocation =
-        collateral::revocation(&bundle, &manifests, verifier, observer).and_then(|devices| {
+        collateral::revocation(&bundle, &sources, &manifests, observer).and_then(|devices| {
             cpu_revocation.map(|cpu| collateral::earlier(devices, cpu).unwrap_or(cpu))
         });
     let nvidia = gpus.iter().chain(&switches);
@@ -270,6 +287,7 @@ type Cpu = (CpuClaims, Result<Time, Rejection>);
 
 fn cpu<O: Observe>(
     bundle: &Bundle,
+    supplement: Option<&Supplement>,
     report_data: &[u8; 64],
     verifier: &Verifier<'_>,
     observer: &mut O,
@@ -285,7 +303,7 @@ fn cpu<O: Observe>(
                 report,
                 vek,
                 chain.as_ref(),
-                bundle,
+                &collateral::sources(bundle, supplement, verifier),
                 report_data,
                 verifier,
                 observer,
@@ -294,6 +312,7 @@ fn cpu<O: Observe>(
         CpuEvidence::Tdx { quote, collateral } => tdx(
             quote,
             collateral.as_deref(),
+            supplement,
             report_data,
             verifier,
             observer,
@@ -307,7 +326,7 @@ fn sev_snp<O: Observe>(
     report: &[u8],
     vek: &[u8],
     chain: Option<&sev_snp::Chain<'_>>,
-    bundle: &Bundle,
+    sources: &[collateral::Source<'_>],
     report_data: &[u8; 64],
     verifier: &Verifier<'_>,
     observer: &mut O,
@@ -319,24 +338,24 @@ fn sev_snp<O: Observe>(
     ensure(observer, &PRIVILEGE, report.vmpl == 0, || {
         Compared::new("VMPL 0", format!("VMPL {}", report.vmpl)).at(0x30)
     })?;
-    let lists = &bundle.collateral.crls;
-    let revocation = if lists.is_empty() {
-        skip(
-            observer,
-            &REVOCATION_LIST,
-            "the revocation list of AMD's root",
-            "none",
-        );
-        sev_snp::check_revocation(&authentic, lists, verifier.time, &mut ())
-    } else {
-        sev_snp::check_revocation(&authentic, lists, verifier.time, observer)
-    };
+    if sources
+        .iter()
+        .all(|source| source.documents.crls.is_empty())
+    {
+        let needed = "the revocation list of AMD's root";
+        skip(observer, &REVOCATION_LIST, needed, "none");
+    }
+    let revocation = collateral::settle(sources.iter(), |source| {
+        let lists = &source.documents.crls;
+        sev_snp::check_revocation(&authentic, lists, source.verifier.time, observer)
+    });
     Ok((CpuClaims::SevSnp(Box::new(authentic.claims())), revocation))
 }
 
 fn tdx<O: Observe>(
     quote: &[u8],
-    collateral: Option<&[u8]>,
+    own: Option<&[u8]>,
+    supplement: Option<&Supplement>,
     report_data: &[u8; 64],
     verifier: &Verifier<'_>,
     observer: &mut O,
@@ -350,18 +369,28 @@ fn tdx<O: Observe>(
             "none",
         )
     };
-    let collateral = match collateral {
-        None => Err(missing(Reason::TcbInfoMissing)),
-        Some(json) => tdx::Collateral::from_json(json)
-            .and_then(|collateral| tdx::verify_collateral(&collateral, verifier, observer)),
-    };
+    let more = supplement.map(|supplement| {
+        let later = collateral::later(verifier, supplement);
+        (supplement.tdx.as_deref(), later)
+    });
+    let sources = [(own, *verifier)].into_iter().chain(more);
     // Intel's collateral that is missing or stale is not the platform's fault: clauses that need it
     // stay open. Anything else about it is.
+    let collateral = collateral::settle(sources, |(json, verifier)| {
+        let json = json.ok_or_else(|| missing(Reason::TcbInfoMissing))?;
+        let collateral = tdx::Collateral::from_json(json)?;
+        let authentic = tdx::verify_collateral(&collateral, &verifier, observer)?;
+        Ok((authentic, verifier))
+    });
     let collateral = match collateral {
         Err(rejection) if rejection.class().is_conclusive() => return Err(rejection),
         other => other,
     };
-    let authentic = tdx::verify_observed(&quote, collateral.as_ref().ok(), verifier, observer)?;
+    let (collateral, verifier) = match collateral {
+        Ok((collateral, verifier)) => (Ok(collateral), verifier),
+        Err(rejection) => (Err(rejection), *verifier),
+    };
+    let authentic = tdx::verify_observed(&quote, collateral.as_ref().ok(), &verifier, observer)?;
     tdx::check_report_data(&authentic, report_data, observer)?;
     let revocation = match &collateral {
         Ok(collateral) => Ok(collateral.revocation_made),

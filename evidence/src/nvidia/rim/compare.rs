@@ -75,6 +75,22 @@ pub fn vbios_id(claims: &Claims) -> Option<String> {
     }
 }
 
+/// What was given in place of the manifest that is missing.
+fn given(manifests: &[AuthenticManifest]) -> String {
+    let given: Vec<String> = manifests
+        .iter()
+        .map(|manifest| {
+            let manifest = manifest.report();
+            format!("{} {}", manifest.product, manifest.version)
+        })
+        .collect();
+    if given.is_empty() {
+        "no manifest".into()
+    } else {
+        format!("manifests of {} only", given.join(", "))
+    }
+}
+
 /// Finds the device's manifests among those given, by chip and version, and compares every
 /// measurement that they fix.
 ///
@@ -127,9 +143,9 @@ pub fn check_measurements<O: Observe>(
                     id.unwrap_or_default()
                 ),
                 if found.is_some() {
-                    "a signed manifest"
+                    "a signed manifest".into()
                 } else {
-                    "no manifest of this chip and version"
+                    given(manifests)
                 },
             )
         })?;
