@@ -227,7 +227,8 @@ mod tests {
     fn the_first_conclusive_source_settles_and_stale_says_more_than_missing() {
         let (missing, stale) = (Reason::RevocationMissing, Reason::CollateralExpired);
         let forged = Reason::CollateralForged;
-        let rows: [(&[Result<u8, Reason>], Result<u8, Reason>); 7] = [
+        type Said = Result<u8, Reason>;
+        let rows: [(&[Said], Said); 7] = [
             (&[], Err(missing)),
             (&[Ok(1), Ok(2)], Ok(1)),
             (&[Err(missing), Ok(2)], Ok(2)),
