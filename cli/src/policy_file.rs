@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use vouch_abi::Policy;
-use vouch_evidence::tdx::TcbStatus;
+use vouch_evidence::tdx::{Concern, TcbStatus};
 use vouch_protocol::{Clause, Clauses};
 
 use crate::when;
@@ -23,12 +23,15 @@ pub const ARCHITECTURES: [&str; 2] = ["hopper", "blackwell"];
 pub const GPU_MODES: [&str; 3] = ["single_gpu", "multi_gpu", "protected_pcie"];
 /// As above.
 pub const PURPOSES: [&str; 4] = ["train", "fine_tune", "infer", "evaluate"];
-/// Intel's TCB statuses, by their bit.
-pub const TDX_STATUSES: [&str; 9] = {
-    let mut names = [""; 9];
+/// Intel's TCB statuses, and what a policy can waive of a trust domain, by their bit.
+pub const TDX_STATUSES: [&str; 13] = {
+    let mut names = [""; 13];
     let mut i = 0;
     while i < names.len() {
-        names[i] = TcbStatus::ALL[i].name();
+        names[i] = match i.checked_sub(TcbStatus::ALL.len()) {
+            None => TcbStatus::ALL[i].name(),
+            Some(concern) => Concern::WAIVABLE[concern].waiver(),
+        };
         i += 1;
     }
     names

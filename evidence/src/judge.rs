@@ -11,7 +11,7 @@ use vouch_protocol::{Clause, Clauses, Phase, Reason};
 
 use crate::policy::{CpuTcb, Policy, Requirements, names};
 use crate::session::{CpuClaims, SessionClaims};
-use crate::tdx::TcbStatus;
+use crate::tdx::{Concern, TcbStatus};
 
 /// One leg of an order, as far as a verdict judges it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -362,10 +362,21 @@ fn cpu_tcb(claims: &SessionClaims, tcb: &CpuTcb) -> Judged {
             format!("{}", snp.reported_tcb),
         ),
         CpuClaims::Tdx { claims, unrated } => {
-            let expected = names(
-                tcb.tdx_statuses,
-                &TcbStatus::ALL.map(|status| (status.bit(), status.name())),
-            );
+            let statuses = TcbStatus::ALL.map(|status| (status.bit(), status.name()));
+            let expected = names(tcb.tdx_statuses, &statuses);
+            // What the domain itself says needs no rating.
+            let waived = |concern: &Concern| {
+                let bit = concern.waiver_bit();
+                bit.is_none_or(|bit| tcb.tdx_statuses.has_status(bit))
+            };
+            if let Some(concern) = claims.concerns().find(|concern| !waived(concern)) {
+                return judged(
+                    concern.waiver(),
+                    false,
+                    Reason::CpuAttributesRefused,
+                    concern.meaning(),
+                );
+            }
             match (claims.status(), unrated) {
                 (Some(status), _) => judged(
                     expected,

@@ -93,7 +93,8 @@ impl Bits {
 pub struct CpuTcb {
     /// SEV-SNP: smallest reported TCB, byte by byte.
     pub min_snp: Tcb,
-    /// TDX: statuses that are good enough.
+    /// TDX: statuses that are good enough, and concerns that are waived
+    /// ([`crate::tdx::Concern::waiver_bit`]). A concern that is not waived is refused.
     pub tdx_statuses: Bits,
 }
 

@@ -32,7 +32,7 @@ macro_rules! clauses {
 clauses! {
     /// The CPU's TEE kind is one of `cpuKinds`.
     CpuKind = 0, "cpu_kind";
-    /// The CPU's TCB is at least `minSnpTcb` component by component (SEV-SNP), or its status is one of `tdxStatuses` (TDX).
+    /// The CPU's TCB is at least `minSnpTcb` component by component (SEV-SNP), or its status is one of `tdxStatuses`, which waive its concerns (TDX).
     CpuTcb = 1, "cpu_tcb";
     /// Neither the CPU TEE nor any GPU can be debugged.
     DebugOff = 2, "debug_off";

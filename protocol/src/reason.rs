@@ -172,6 +172,8 @@ reasons! {
     RevocationTooOld = 213, "revocation_too_old";
     /// The platform's vendor asks for a configuration or update that the policy does not waive.
     PlatformStatusRefused = 214, "platform_status_refused";
+    /// The CPU's TEE can be looked into or moved in a way that the policy does not waive.
+    CpuAttributesRefused = 215, "cpu_attributes_refused";
 
     /// A certificate is not yet or no longer valid at the time of verification.
     CertificateExpired = 300, "certificate_expired";

@@ -78,6 +78,36 @@ pub enum Concern {
 }
 
 impl Concern {
+    /// Every concern that a policy can waive, by bit. Debugging has a clause of its own.
+    pub const WAIVABLE: [Self; 4] = [
+        Self::ReservedAttributes,
+        Self::SeptVeEnabled,
+        Self::Migratable,
+        Self::ServiceTd,
+    ];
+
+    /// The bit in `Policy.tdxStatuses` with which a policy waives it, after those of the statuses.
+    pub const fn waiver_bit(self) -> Option<u32> {
+        match self {
+            Self::Debug => None,
+            Self::ReservedAttributes => Some(9),
+            Self::SeptVeEnabled => Some(10),
+            Self::Migratable => Some(11),
+            Self::ServiceTd => Some(12),
+        }
+    }
+
+    /// The name of the waiver in policy files and messages.
+    pub const fn waiver(self) -> &'static str {
+        match self {
+            Self::Debug => "",
+            Self::ReservedAttributes => "AllowReservedAttributes",
+            Self::SeptVeEnabled => "AllowSeptVe",
+            Self::Migratable => "AllowMigration",
+            Self::ServiceTd => "AllowServiceTd",
+        }
+    }
+
     /// What it means, in a few words.
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -151,6 +181,21 @@ impl AuthenticQuote<'_> {
             appraisal: platform.appraisal.clone(),
             trailing: quote.trailing,
             simulated: self.is_simulated(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tdx::TcbStatus;
+
+    #[test]
+    fn waivers_follow_the_statuses() {
+        let first = u32::try_from(TcbStatus::ALL.len()).unwrap();
+        for (bit, concern) in (first..).zip(Concern::WAIVABLE) {
+            assert_eq!(concern.waiver_bit(), Some(bit));
+            assert!(concern.waiver().starts_with("Allow"));
         }
     }
 }

@@ -1,8 +1,10 @@
 use alloy_primitives::B256;
+use vouch_evidence::Time;
 use vouch_evidence::judge::{Judgement, Leg, judge};
 use vouch_evidence::policy::{Bits, CpuTcb, Policy, Requirements, Term, Workloads};
-use vouch_evidence::session::SessionClaims;
+use vouch_evidence::session::{CpuClaims, SessionClaims};
 use vouch_evidence::sev_snp::Tcb;
+use vouch_evidence::tdx::{self, Concern};
 use vouch_protocol::{Clause, Clauses, Reason};
 use vouch_simulator::{Options, Tamper};
 
@@ -330,4 +332,114 @@ fn a_required_clause_without_a_term_never_holds() {
             "{clause}"
         );
     }
+}
+
+/// A finished session whose CPU is a trust domain with these attributes and this service domain.
+fn trust_domain(attributes: u64, service_td: Option<[u8; 48]>) -> SessionClaims {
+    let mut session = finished();
+    let claims = tdx::Claims {
+        version: 5,
+        kind: tdx::Kind::Td15,
+        device: B256::ZERO,
+        platform_instance: None,
+        ppid: [1; 16],
+        fmspc: [2; 6],
+        sgx_type: tdx::SgxType::Scalable,
+        measurement: [3; 48],
+        workload: session.measurement,
+        rtmr: [[0; 48]; 4],
+        report_data: [4; 64],
+        attributes: tdx::Attributes(attributes),
+        xfam: 0,
+        config_id: [0; 48],
+        owner: [0; 48],
+        owner_config: [0; 48],
+        service_td,
+        module: [5; 48],
+        tcb_svn: [6; 16],
+        current_tcb_svn: None,
+        appraisal: Some(tdx::Appraisal {
+            status: tdx::TcbStatus::UpToDate,
+            date: Time::from_unix(0),
+            advisories: Vec::new(),
+            platform: up_to_date(),
+            module: None,
+            current: None,
+            quoting_enclave: up_to_date(),
+            evaluation: 17,
+            valid_until: Time::from_unix(u64::MAX),
+        }),
+        trailing: 0,
+        simulated: false,
+    };
+    session.cpu = CpuClaims::Tdx {
+        claims: Box::new(claims),
+        unrated: None,
+    };
+    session
+}
+
+fn up_to_date() -> tdx::Rating {
+    tdx::Rating {
+        status: tdx::TcbStatus::UpToDate,
+        date: Time::from_unix(0),
+        advisories: Vec::new(),
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_trust_domain_is_refused_unless_waived_by_name() {
+    const SEPT_VE_DISABLE: u64 = 1 << 28;
+    let reason = |session: &SessionClaims, statuses: u16| {
+        let policy = Policy {
+            cpu_tcb: Term::Require(CpuTcb {
+                min_snp: Tcb([0; 8]),
+                tdx_statuses: Bits(statuses),
+            }),
+            ..Policy::any()
+        };
+        judge(session, &[leg(policy)], None).reason
+    };
+    let fine = trust_domain(SEPT_VE_DISABLE, None);
+    assert_eq!(reason(&fine, 1), Reason::Accepted);
+    assert_eq!(reason(&fine, 2), Reason::PlatformStatusRefused);
+    for (concern, session) in [
+        (Concern::SeptVeEnabled, trust_domain(0, None)),
+        (
+            Concern::ReservedAttributes,
+            trust_domain(SEPT_VE_DISABLE | 1 << 40, None),
+        ),
+        (
+            Concern::Migratable,
+            trust_domain(SEPT_VE_DISABLE | 1 << 29, None),
+        ),
+        (
+            Concern::ServiceTd,
+            trust_domain(SEPT_VE_DISABLE, Some([7; 48])),
+        ),
+    ] {
+        let waiver = 1 << concern.waiver_bit().unwrap();
+        assert_eq!(reason(&session, 1), Reason::CpuAttributesRefused);
+        assert_eq!(
+            reason(&session, !waiver),
+            Reason::CpuAttributesRefused,
+            "{concern:?}"
+        );
+        assert_eq!(
+            reason(&session, 1 | waiver),
+            Reason::Accepted,
+            "{concern:?}"
+        );
+        // A waiver is no status.
+        assert_eq!(reason(&session, waiver), Reason::PlatformStatusRefused);
+    }
+    // Debugging has a clause of its own, and no waiver here.
+    let debug = trust_domain(SEPT_VE_DISABLE | 1, None);
+    assert_eq!(reason(&debug, 1), Reason::Accepted);
+    let policy = Policy {
+        debug_off: Term::Require(()),
+        ..Policy::any()
+    };
+    let judgement = judge(&debug, &[leg(policy)], None);
+    assert_eq!(judgement.reason, Reason::DebugEnabled);
 }
