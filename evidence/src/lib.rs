@@ -55,6 +55,9 @@ pub mod decode;
 mod der;
 mod digest;
 #[cfg(feature = "std")]
+#[doc(hidden)]
+pub mod fuzz;
+#[cfg(feature = "std")]
 pub mod judge;
 pub mod nvidia;
 #[cfg(feature = "std")]

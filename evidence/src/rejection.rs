@@ -9,6 +9,24 @@ use vouch_protocol::{Reason, reason::Class};
 /// A piece of text that is usually known at compile time.
 pub type Text = Cow<'static, str>;
 
+/// Bytes of the longest text in a refusal: enough to see what came, not to repeat it.
+const MAX_TEXT_LEN: usize = 512;
+
+/// A text that says something, in bounds.
+fn bounded(text: Text) -> Text {
+    if text.is_empty() {
+        return Cow::Borrowed("nothing");
+    }
+    if text.len() <= MAX_TEXT_LEN {
+        return text;
+    }
+    let end = (0..=MAX_TEXT_LEN)
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or_default();
+    Cow::Owned(format!("{} …", text.get(..end).unwrap_or_default()))
+}
+
 /// One refusal. It names the thing, what was expected and what came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -37,8 +55,8 @@ impl Rejection {
             reason,
             field: field.into(),
             offset: None,
-            expected: expected.into(),
-            found: found.into(),
+            expected: bounded(expected.into()),
+            found: bounded(found.into()),
         }
     }
 
@@ -86,3 +104,17 @@ impl fmt::Display for Rejection {
 }
 
 impl core::error::Error for Rejection {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_bounded_and_never_empty() {
+        let long = "ä".repeat(10_000);
+        let rejection = Rejection::malformed("field", long.clone(), "");
+        assert!(rejection.expected.len() < 600 && rejection.expected.ends_with('…'));
+        assert_eq!(rejection.found, "nothing");
+        assert!(long.starts_with(rejection.expected.trim_end_matches(" …")));
+    }
+}

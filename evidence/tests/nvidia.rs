@@ -464,8 +464,8 @@ fn reports_are_read_strictly() {
     for opaque in [
         vec![driver(), driver()],
         vec![(0, vec![])],
-        vec![(37, vec![])],
         vec![(255, vec![])],
+        vec![driver(), (37, vec![]), (37, vec![])],
         vec![(3, b"570\0x".to_vec())],
         vec![(3, vec![0xff])],
         vec![(11, vec![0xab])],
@@ -479,6 +479,12 @@ fn reports_are_read_strictly() {
         malformed(vec![(34, vec![2, 0])]),
         Reason::VersionUnsupported
     );
+    // A field of newer firmware is signed like the others, and not used.
+    let newer = Device {
+        opaque: vec![driver(), (37, vec![1, 2, 3]), (300, vec![])],
+        ..Device::default()
+    };
+    assert!(Report::parse(&newer.make().report).is_ok());
     for (at, reason) in [
         (0, Reason::VersionUnsupported),
         (1, Reason::Malformed),

@@ -10,8 +10,8 @@ use vouch_protocol::Reason;
 use crate::cursor::Cursor;
 use crate::rejection::Rejection;
 
-/// The highest field number that is known.
-const LAST_FIELD: u16 = 36;
+/// The number of a field that is none.
+const INVALID: u16 = 255;
 /// The highest version of the layout that is known.
 const LAST_VERSION: u16 = 1;
 
@@ -93,11 +93,12 @@ impl<'a> Opaque<'a> {
         while !input.is_empty() {
             let at = input.offset();
             let id = input.u16("opaque.type")?;
+            // Newer firmware has fields that nobody here knows: they are signed, and not used.
             let bit = 1u64.checked_shl(u32::from(id)).unwrap_or(0);
-            if id == 0 || id > LAST_FIELD || seen & bit != 0 {
+            if id == 0 || id == INVALID || seen & bit != 0 {
                 return Err(Rejection::malformed(
                     "opaque.type",
-                    format!("a type from 1 to {LAST_FIELD}, each once"),
+                    "a type other than 0 and 255, each once",
                     format!("{id}"),
                 )
                 .at(at));
@@ -107,14 +108,6 @@ impl<'a> Opaque<'a> {
             let at = input.offset();
             let value = input.bytes(usize::from(length), "opaque.value")?;
             opaque.set(id, value, at)?;
-        }
-        if opaque.version > LAST_VERSION {
-            return Err(Rejection::new(
-                Reason::VersionUnsupported,
-                "opaque.version",
-                format!("at most {LAST_VERSION}"),
-                format!("{}", opaque.version),
-            ));
         }
         Ok(opaque)
     }
@@ -144,7 +137,18 @@ impl<'a> Opaque<'a> {
             PDI => self.pdi = Some(value),
             LOCK_STATUS => self.lock_status = Some(exact(value, "opaque.lock_status", at)?),
             SWITCH_GPU_PDIS => self.switch_gpu_pdis = Some(value),
-            VERSION => self.version = u16::from_le_bytes(*exact(value, "opaque.version", at)?),
+            VERSION => {
+                self.version = u16::from_le_bytes(*exact(value, "opaque.version", at)?);
+                if self.version > LAST_VERSION {
+                    return Err(Rejection::new(
+                        Reason::VersionUnsupported,
+                        "opaque.version",
+                        format!("at most {LAST_VERSION}"),
+                        format!("{}", self.version),
+                    )
+                    .at(at));
+                }
+            }
             CHIP_INFO => self.chip_info = Some(text(value, "opaque.chip_info", at)?),
             FEATURE_FLAG => {
                 self.feature_flag = Some(u16::from_le_bytes(*exact(

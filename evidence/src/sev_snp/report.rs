@@ -101,6 +101,7 @@ impl<'a> Report<'a> {
                 format!("{REPORT_LEN} bytes"),
                 format!("{} bytes", bytes.len()),
             )
+            .at(bytes.len().min(REPORT_LEN))
         })?;
         let signed = bytes.first_chunk::<SIGNED_LEN>().ok_or_else(|| {
             Rejection::malformed("report", format!("{REPORT_LEN} bytes"), "fewer")

@@ -12,7 +12,7 @@ use super::tcb_info::{QeIdentity, TcbInfo};
 use crate::check::{Compared, Observe, Rule, ensure};
 use crate::rejection::Rejection;
 use crate::revocation::crl::{Crl, Revoked};
-use crate::signature;
+use crate::signature::{self, P256_KEY_LEN};
 use crate::time::Time;
 use crate::verifier::Verifier;
 use crate::x509::{Certificate, ChainReasons};
@@ -156,7 +156,7 @@ fn verify_all<O: Observe>(
     let root = Certificate::parse(anchor.der()).map_err(|r| r.within("root"))?;
     let mut dates = Dates::new(&root);
     scope("root", observer, |observer| {
-        chain::link(&root, &root, true, verifier.time, &RULES, observer)
+        chain::link(&root, None, true, verifier.time, &RULES, observer)
     })?;
     let (revoked_by_root, root_list_made) = scope("root_crl", observer, |observer| {
         let crl = Crl::parse(root_crl)?;
@@ -166,7 +166,7 @@ fn verify_all<O: Observe>(
 
     let issuer = Certificate::parse(issuer_der).map_err(|r| r.within("pck_crl.chain"))?;
     let (revoked_pcks, pck_list_made) = scope("pck_crl", observer, |observer| {
-        chain::link(&issuer, &root, true, verifier.time, &RULES, observer)?;
+        chain::link(&issuer, Some(&root), true, verifier.time, &RULES, observer)?;
         revoked_by_root.check(issuer.serial, observer)?;
         let crl = Crl::parse(pck_crl)?;
         dates.narrow(issuer.not_before, issuer.not_after);
@@ -182,15 +182,22 @@ fn verify_all<O: Observe>(
         revoked: &revoked_by_root,
         time: verifier.time,
     };
-    let tcb_info = scope("tcb_info", observer, |observer| {
-        signers.verify(tcb_signed, &mut dates, observer)?;
+    let (tcb_info, tcb_key) = scope("tcb_info", observer, |observer| {
+        let key = signers.key(&tcb_signed.chain, &mut dates, observer)?;
+        check_signed(tcb_signed, &key, observer)?;
         let info = TcbInfo::read(&tcb_signed.text)?;
         dates.narrow(info.issued, info.next_update);
         check_dates(info.issued, info.next_update, verifier.time, observer)?;
-        Ok(info)
+        Ok((info, key))
     })?;
     let qe_identity = scope("qe_identity", observer, |observer| {
-        signers.verify(qe_signed, &mut dates, observer)?;
+        // Both usually come with the same chain, which was verified just now.
+        let key = if qe_signed.chain == tcb_signed.chain {
+            tcb_key
+        } else {
+            signers.key(&qe_signed.chain, &mut dates, observer)?
+        };
+        check_signed(qe_signed, &key, observer)?;
         let identity = QeIdentity::read(&qe_signed.text)?;
         dates.narrow(identity.issued, identity.next_update);
         check_dates(
@@ -224,14 +231,14 @@ struct Signers<'a> {
 }
 
 impl Signers<'_> {
-    /// The text is signed by Intel's signer, under the root. Nothing in it is read before.
-    fn verify<O: Observe>(
+    /// The key of Intel's signer, whose certificate is under the root.
+    fn key<O: Observe>(
         &self,
-        signed: &Signed,
+        chain: &[Vec<u8>],
         dates: &mut Dates,
         observer: &mut O,
-    ) -> Result<(), Rejection> {
-        let (signer_der, root_der) = signer_and_root(&signed.chain)?;
+    ) -> Result<[u8; P256_KEY_LEN], Rejection> {
+        let (signer_der, root_der) = signer_and_root(chain)?;
         let same = root_der == self.root.der;
         ensure(observer, &SAME_ROOT, same, || {
             Compared::new(
@@ -242,25 +249,33 @@ impl Signers<'_> {
         let signer = Certificate::parse(signer_der).map_err(|r| r.within("chain"))?;
         chain::check_name(&signer, &[SIGNER_NAME], &NAME, observer)?;
         let key = chain::signing_key(&signer, &KEY, &USAGE, observer)?;
-        chain::link(&signer, self.root, false, self.time, &RULES, observer)?;
+        chain::link(&signer, Some(self.root), false, self.time, &RULES, observer)?;
         self.revoked.check(signer.serial, observer)?;
-        let verifies = signature::verify_p256(&key, signed.text.as_bytes(), &signed.signature);
-        ensure(observer, &SIGNATURE, verifies, || {
-            Compared::new(
-                format!(
-                    "ECDSA P-256 with SHA-256 over {} bytes of JSON",
-                    signed.text.len()
-                ),
-                if verifies {
-                    "a signature that verifies"
-                } else {
-                    "a signature that does not verify"
-                },
-            )
-        })?;
         dates.narrow(signer.not_before, signer.not_after);
-        Ok(())
+        Ok(key)
     }
+}
+
+/// The text is signed with Intel's key. Nothing in it is read before.
+fn check_signed<O: Observe>(
+    signed: &Signed,
+    key: &[u8; P256_KEY_LEN],
+    observer: &mut O,
+) -> Result<(), Rejection> {
+    let verifies = signature::verify_p256(key, signed.text.as_bytes(), &signed.signature);
+    ensure(observer, &SIGNATURE, verifies, || {
+        Compared::new(
+            format!(
+                "ECDSA P-256 with SHA-256 over {} bytes of JSON",
+                signed.text.len()
+            ),
+            if verifies {
+                "a signature that verifies"
+            } else {
+                "a signature that does not verify"
+            },
+        )
+    })
 }
 
 /// What several dates have in common.

@@ -138,9 +138,9 @@ fn verify_chain<O: Observe>(
     let key = check_pck(&pck, observer)?;
     check_name(&issuer, &ISSUER_NAMES, &NAME, observer)?;
     for (name, certificate, signer, authority) in [
-        ("pck_chain.root", &root, &root, true),
-        ("pck_chain.issuer", &issuer, &root, true),
-        ("pck_chain.pck", &pck, &issuer, false),
+        ("pck_chain.root", &root, None, true),
+        ("pck_chain.issuer", &issuer, Some(&root), true),
+        ("pck_chain.pck", &pck, Some(&issuer), false),
     ] {
         observer.enter(|| name.to_owned());
         let checked = link(
@@ -188,10 +188,12 @@ pub(crate) fn anchor<'a, O: Observe>(
     found.ok_or_else(|| Rejection::new(rule.reason, rule.field, "a trusted root", "another"))
 }
 
-/// One link: validity, the signer's signature, and where the certificate issues others, its right to.
+/// One link: validity, the signer's signature, and where the certificate issues others, its right
+/// to. A root has no signer: it is trusted for its exact bytes, and its signature on itself would say
+/// nothing more.
 pub(crate) fn link<O: Observe>(
     certificate: &Certificate<'_>,
-    signer: &Certificate<'_>,
+    signer: Option<&Certificate<'_>>,
     authority: bool,
     time: Time,
     rules: &'static ChainReasons,
@@ -201,7 +203,10 @@ pub(crate) fn link<O: Observe>(
     if authority {
         x509::check_authority(certificate, rules, observer)?;
     }
-    x509::check_link(certificate, signer.authority(), rules, observer)
+    match signer {
+        Some(signer) => x509::check_link(certificate, signer.authority(), rules, observer),
+        None => Ok(()),
+    }
 }
 
 /// The certificate has one of these names.

@@ -50,4 +50,6 @@ pub use status::{Rating, TcbStatus};
 #[cfg(feature = "std")]
 pub use tcb::Appraisal;
 #[cfg(feature = "std")]
+pub(crate) use tcb_info::{QeIdentity, TcbInfo};
+#[cfg(feature = "std")]
 pub use verify::{AuthenticQuote, Platform, check_report_data, verify, verify_observed};

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::format;
+use std::rc::Rc;
 use std::string::String;
 use std::vec::Vec;
 
@@ -19,15 +20,18 @@ pub const MAX_MANIFEST_LEN: usize = 512 * 1024;
 const MAX_DEPTH: usize = 16;
 /// Attributes and namespaces of one element.
 const MAX_ATTRIBUTES: usize = 64;
+/// Namespaces in scope at any place. Real manifests have up to five.
+const MAX_NAMESPACES: usize = 32;
 
-/// Namespaces in scope: prefix (empty for the default) to URI.
-pub(super) type Scope = BTreeMap<String, String>;
+/// Namespaces in scope: prefix (empty for the default) to URI. Shared, not copied: a short element
+/// must not cost as much as the longest URI around it.
+pub(super) type Scope = BTreeMap<Rc<str>, Rc<str>>;
 
 /// An attribute other than a namespace declaration.
 #[derive(Debug)]
 pub(super) struct Attribute {
     name: String,
-    namespace: String,
+    namespace: Rc<str>,
     local: String,
     value: String,
 }
@@ -36,7 +40,7 @@ pub(super) struct Attribute {
 #[derive(Debug)]
 pub(super) struct Element {
     name: String,
-    namespace: String,
+    namespace: Rc<str>,
     local: String,
     declared: Scope,
     attributes: Vec<Attribute>,
@@ -91,7 +95,7 @@ impl Element {
     }
 
     pub(super) fn is(&self, namespace: &str, local: &str) -> bool {
-        self.namespace == namespace && self.local == local
+        &*self.namespace == namespace && self.local == local
     }
 
     pub(super) fn elements(&self) -> impl Iterator<Item = &Self> {
@@ -121,14 +125,14 @@ impl Element {
         let found = self
             .attributes
             .iter()
-            .find(|a| a.namespace == namespace && a.local == local);
+            .find(|a| &*a.namespace == namespace && a.local == local);
         found.map(|attribute| attribute.value.as_str())
     }
 
     pub(super) fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.attributes
             .iter()
-            .map(|attribute| (attribute.namespace.as_str(), attribute.local.as_str()))
+            .map(|attribute| (&*attribute.namespace, attribute.local.as_str()))
     }
 
     /// The text of an element that has nothing but text.
@@ -193,9 +197,7 @@ impl Element {
                 Node::Element(element)
                     if without.is_some_and(|without| core::ptr::eq(without, element)) => {}
                 Node::Element(element) => {
-                    let mut inner = scope.clone();
-                    inner.extend(element.declared.clone());
-                    element.write(out, scope, &inner, without);
+                    element.write(out, scope, &within(scope, &element.declared), without);
                 }
             }
         }
@@ -203,6 +205,16 @@ impl Element {
         out.push_str(&self.name);
         out.push('>');
     }
+}
+
+/// The namespaces in scope inside an element that declares some.
+fn within<'a>(scope: &'a Scope, declared: &Scope) -> Cow<'a, Scope> {
+    if declared.is_empty() {
+        return Cow::Borrowed(scope);
+    }
+    let mut inner = scope.clone();
+    inner.extend(declared.clone());
+    Cow::Owned(inner)
 }
 
 /// Canonical XML 1.1, 2.3: what is replaced in text and in attribute values.
@@ -349,15 +361,17 @@ impl<'a> Reader<'a> {
             match prefix {
                 Some(prefix) => {
                     let reserved = value.is_empty() || prefix == "xml" || prefix == "xmlns";
-                    if reserved || declared.insert(prefix.into(), value).is_some() {
+                    if reserved || declared.insert(prefix.into(), value.into()).is_some() {
                         return Err(self.error("a namespace, declared once", attribute));
                     }
                 }
                 None => raw.push((attribute, value)),
             }
         };
-        let mut inner = scope.clone();
-        inner.extend(declared.clone());
+        let inner = within(scope, &declared);
+        if inner.len() > MAX_NAMESPACES {
+            return Err(self.error("at most 32 namespaces in scope", name));
+        }
         let (namespace, local) = self.resolve(name, &inner, true)?;
         let mut attributes: Vec<Attribute> = Vec::with_capacity(raw.len());
         for (name, value) in raw {
@@ -427,14 +441,14 @@ impl<'a> Reader<'a> {
         name: &str,
         scope: &Scope,
         is_element: bool,
-    ) -> Result<(String, String), Rejection> {
+    ) -> Result<(Rc<str>, String), Rejection> {
         let (prefix, local) = name.split_once(':').unwrap_or(("", name));
         if prefix.is_empty() && !is_element {
-            return Ok((String::new(), local.into()));
+            return Ok(("".into(), local.into()));
         }
         match scope.get(prefix) {
-            Some(uri) => Ok((uri.clone(), local.into())),
-            None if prefix.is_empty() => Ok((String::new(), local.into())),
+            Some(uri) => Ok((Rc::clone(uri), local.into())),
+            None if prefix.is_empty() => Ok(("".into(), local.into())),
             None => Err(self.error("a declared namespace prefix", name)),
         }
     }
@@ -479,6 +493,8 @@ mod tests {
     #[test]
     fn what_no_manifest_has_is_refused() {
         let deep = format!("{}{}", "<a>".repeat(20), "</a>".repeat(20));
+        let declared: String = (0..40).map(|n| format!(" xmlns:n{n}='u'")).collect();
+        let crowded = format!("<a{declared}/>");
         for text in [
             "",
             "a",
@@ -512,6 +528,7 @@ mod tests {
             "<?xml version=\"1.0\" encoding=\"UTF-16\"?><a/>",
             "<a>\u{1}</a>",
             deep.as_str(),
+            crowded.as_str(),
         ] {
             assert!(Element::parse(text.as_bytes()).is_err(), "{text}");
         }
