@@ -1,5 +1,5 @@
-//! What verification costs, next to the bare signatures that it cannot do without. Reads real
-//! captures where they are, and simulated evidence otherwise.
+//! What verification costs, family by family. How that compares with bare signatures and with other
+//! verifiers is for `ratios`.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,68 +9,17 @@
     missing_docs
 )]
 
+mod cases;
+
 use std::hint::black_box;
-use std::path::PathBuf;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use vouch_evidence::batch::{self, Item};
 use vouch_evidence::x509::{Certificate, PublicKey};
-use vouch_evidence::{Anchors, Cache, Time, Verifier, decode, nvidia, sev_snp, signature, tdx};
-use vouch_simulator::{Machine, Options, Session, roots};
-
-/// A GPU report, a SEV-SNP report, and when they are to be verified.
-struct Evidence {
-    gpu: Vec<u8>,
-    chain: Vec<Vec<u8>>,
-    snp: Vec<u8>,
-    vek: Vec<u8>,
-    anchors: Anchors,
-    time: Time,
-}
-
-fn folder() -> Option<PathBuf> {
-    let folder = std::env::var_os("VOUCH_EVIDENCE").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/evidence"),
-        PathBuf::from,
-    );
-    folder.is_dir().then_some(folder)
-}
-
-fn evidence() -> Evidence {
-    if let Some(folder) = folder() {
-        let read = |path: &str| std::fs::read(folder.join(path)).unwrap();
-        return Evidence {
-            gpu: read("nvidia/go-nvattest/test_raw_gpu_attestation_report.dat"),
-            chain: decode::certificates(&read(
-                "nvidia/go-nvattest/test_gpu_attestation_certificate_chain.dat",
-            ))
-            .unwrap(),
-            snp: read("snp/ms-tee/milan_attestation_report.bin"),
-            vek: decode::certificates(&read("snp/ms-tee/milan_vcek.pem"))
-                .unwrap()
-                .remove(0),
-            anchors: Anchors::vendor(),
-            time: Time::from_utc(2026, 6, 1, 0, 0, 0).unwrap(),
-        };
-    }
-    let statement = Session::from_secret([1; 32]).start(Default::default(), Default::default());
-    let mut evidence = Machine::new(b"bench").evidence(&statement, &Options::default());
-    let roots = roots();
-    let gpu = evidence.gpus.remove(0);
-    Evidence {
-        gpu: gpu.report,
-        chain: gpu.chain,
-        snp: evidence.cpu.report,
-        vek: evidence.cpu.chain[0].clone(),
-        anchors: Anchors::vendor()
-            .with_simulated(&roots.nvidia, roots.amd_ark, roots.amd_ask)
-            .unwrap(),
-        time: Time::from_utc(2026, 11, 22, 0, 0, 0).unwrap(),
-    }
-}
+use vouch_evidence::{Anchors, Cache, Verifier, nvidia, sev_snp, signature, tdx};
 
 fn verification(c: &mut Criterion) {
-    let evidence = evidence();
+    let evidence = cases::evidence();
     let cache = Cache::new();
     let cold = Verifier::new(&evidence.anchors, evidence.time);
     let cached = cold.with_cache(&cache);
@@ -133,15 +82,16 @@ fn verification(c: &mut Criterion) {
 
 /// The same quote and collateral as `dcap-qvl` reads, where the captures are here.
 fn quotes(c: &mut Criterion) {
-    let Some(folder) = folder() else { return };
-    let read = |path: &str| std::fs::read(folder.join(path)).unwrap();
-    let (bytes, json) = (
-        read("tdx/dcap-qvl/tdx_quote"),
-        read("tdx/dcap-qvl/tdx_quote_collateral.json"),
-    );
+    let Some(cases::Quote {
+        bytes,
+        ours: collateral,
+        theirs,
+        time,
+    }) = cases::quote()
+    else {
+        return;
+    };
     let (anchors, cache) = (Anchors::vendor(), Cache::new());
-    let time = Time::from_utc(2025, 7, 1, 0, 0, 0).unwrap();
-    let collateral = tdx::Collateral::from_json(&json).unwrap();
     let cold = Verifier::new(&anchors, time);
     c.bench_function("tdx_cold", |b| {
         b.iter(|| {
@@ -163,7 +113,6 @@ fn quotes(c: &mut Criterion) {
             drop(tdx::verify_observed(&quote, Some(&parsed), &cached, &mut ()).unwrap());
         });
     });
-    let theirs: dcap_qvl::QuoteCollateralV3 = serde_json::from_slice(&json).unwrap();
     let verifier = dcap_qvl::verify::QuoteVerifier::new_prod();
     c.bench_function("dcap_qvl", |b| {
         b.iter(|| {

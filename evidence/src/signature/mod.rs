@@ -85,3 +85,6 @@ pub(crate) fn ecdsa_from_der<const LEN: usize>(der: &[u8]) -> Result<[u8; LEN], 
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod wycheproof_tests;

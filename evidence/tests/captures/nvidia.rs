@@ -218,6 +218,43 @@ fn evidence_json_of_the_sdk() {
     );
 }
 
+/// A report and its chain.
+pub(crate) type Device = (Vec<u8>, Vec<Vec<u8>>);
+
+/// GPUs and switches in the JSON that NVIDIA's Python SDK writes.
+pub(crate) fn machine(file: &str) -> (Vec<Device>, Vec<Device>) {
+    let json: serde_json::Value = serde_json::from_slice(&read(file)).unwrap();
+    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let device = |report: &serde_json::Value, chain: &serde_json::Value| {
+        let chain = list(chain).into_iter().flat_map(|certificate| {
+            decode::certificates(certificate["pem"].as_str().unwrap().as_bytes()).unwrap()
+        });
+        let report = report["py/b64"].as_str().unwrap();
+        (decode::binary(report.as_bytes()).unwrap(), chain.collect())
+    };
+    // Machines without switches are a list of GPUs.
+    let gpus = list(if json.is_array() {
+        &json
+    } else {
+        &json["gpus"]
+    });
+    let gpus = gpus.iter().map(|gpu| {
+        let chains = &gpu["CertificateChains"];
+        device(
+            &gpu["AttestationReport"],
+            &chains["GpuAttestationCertificateChain"],
+        )
+    });
+    let switches = list(&json["nvswitches"]);
+    let switches = switches.iter().map(|switch| {
+        device(
+            &switch["attestation_report"],
+            &switch["attestation_cert_chain"],
+        )
+    });
+    (gpus.collect(), switches.collect())
+}
+
 #[test]
 fn eight_h200_and_four_switches() {
     let file = "nvidia/go-nvattest/test_ppcie_data.json";
@@ -226,35 +263,17 @@ fn eight_h200_and_four_switches() {
         &[file],
         |row| row,
         |row| {
-            let json: serde_json::Value = serde_json::from_slice(&read(row)).unwrap();
-            let chain = |value: &serde_json::Value| -> Vec<Vec<u8>> {
-                let pems = value.as_array().unwrap().iter();
-                pems.flat_map(|c| {
-                    decode::certificates(c["pem"].as_str().unwrap().as_bytes()).unwrap()
-                })
-                .collect()
+            let (gpus, switches) = machine(row);
+            let claims = |devices: Vec<Device>| -> Vec<Claims> {
+                let verify = |(report, chain): &Device| {
+                    verify(report, chain).unwrap_or_else(|r| panic!("{row}: {r}"))
+                };
+                devices.iter().map(verify).collect()
             };
-            let report = |value: &serde_json::Value| {
-                decode::binary(value["py/b64"].as_str().unwrap().as_bytes()).unwrap()
-            };
-            let mut gpus = Vec::new();
-            for gpu in json["gpus"].as_array().unwrap() {
-                let chain = chain(&gpu["CertificateChains"]["GpuAttestationCertificateChain"]);
-                let claims = verify(&report(&gpu["AttestationReport"]), &chain)
-                    .unwrap_or_else(|r| panic!("{row}: {r}"));
-                assert_eq!(claims.mode, Some(Mode::ProtectedPcie));
-                assert_eq!(claims.driver_version.as_deref(), Some("570.124.06"));
-                gpus.push(claims);
-            }
-            let mut switches = Vec::new();
-            for switch in json["nvswitches"].as_array().unwrap() {
-                switches.push(
-                    verify(
-                        &report(&switch["attestation_report"]),
-                        &chain(&switch["attestation_cert_chain"]),
-                    )
-                    .unwrap_or_else(|r| panic!("{row}: {r}")),
-                );
+            let (gpus, switches) = (claims(gpus), claims(switches));
+            for gpu in &gpus {
+                assert_eq!(gpu.mode, Some(Mode::ProtectedPcie));
+                assert_eq!(gpu.driver_version.as_deref(), Some("570.124.06"));
             }
             assert_eq!((gpus.len(), switches.len()), (8, 4));
             nvidia::check_topology(&gpus, &switches, &mut ())

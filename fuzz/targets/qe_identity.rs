@@ -1,0 +1,4 @@
+//! `qe_identity` of [`vouch_fuzz::TARGETS`] as a program of libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vouch_fuzz::run("qe_identity", bytes));
