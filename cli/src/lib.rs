@@ -19,6 +19,7 @@ pub mod asset;
 pub mod chain;
 pub mod demo;
 pub mod deploy;
+pub mod evidence;
 pub mod offer;
 pub mod order;
 pub mod output;
@@ -53,7 +54,10 @@ pub struct Cli {
 enum Command {
     /// One whole job on a local chain, from offers to payment or refund.
     Demo(demo::Demo),
-    /// Check hardware evidence, offline.
+    /// Look into hardware evidence.
+    #[command(subcommand)]
+    Evidence(evidence::Command),
+    /// Check hardware evidence, offline unless collateral is to be fetched.
     #[command(subcommand)]
     Verify(verify::Command),
     /// Put the contracts on a chain.
@@ -112,7 +116,8 @@ where
 async fn run(command: Command) -> Exit {
     match command {
         Command::Demo(args) => args.run().await,
-        Command::Verify(command) => command.run(),
+        Command::Evidence(command) => command.run(),
+        Command::Verify(command) => command.run().await,
         Command::Deploy(args) => args.run().await,
         Command::Policy(command) => command.run().await,
         Command::Offer(command) => command.run().await,

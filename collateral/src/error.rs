@@ -7,7 +7,7 @@ use crate::request::Service;
 
 /// A piece of collateral that could not be had. It never says anything about evidence.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{what}: {cause}: {address}")]
+#[error("{what}: {cause}; {place}", place = self.place())]
 pub struct Error {
     /// What was wanted: `manifest NV_GPU_DRIVER_GH100_550.90.07`.
     pub what: String,
@@ -17,6 +17,19 @@ pub struct Error {
     pub cause: Cause,
     /// What it means for evidence that needs it: missing or stale, never a verdict.
     pub reason: Reason,
+}
+
+impl Error {
+    /// Where it was looked for, or would be.
+    pub fn place(&self) -> String {
+        let address = &self.address;
+        match self.cause {
+            Cause::Offline | Cause::OfflineExpired { .. } => {
+                format!("it would be fetched from {address}")
+            }
+            _ => format!("asked at {address}"),
+        }
+    }
 }
 
 /// What happened.
@@ -64,12 +77,10 @@ pub enum Cause {
         until: Time,
     },
     /// It is not kept, and nobody may be asked.
-    #[error("not in the cache, and this is offline; it would be fetched from")]
+    #[error("not in the cache, and nobody may be asked (offline)")]
     Offline,
     /// What is kept no longer counts, and nobody may be asked.
-    #[error(
-        "what is in the cache counted until {until}, and this is offline: a newer one would be fetched from"
-    )]
+    #[error("what is in the cache counted until {until}, and nobody may be asked (offline)")]
     OfflineExpired {
         /// Until when.
         until: Time,

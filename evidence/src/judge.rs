@@ -9,9 +9,11 @@ use vouch_protocol::clause::{LegClauses, MAX_LEGS};
 use vouch_protocol::reason::Class;
 use vouch_protocol::{Clause, Clauses, Phase, Reason};
 
-use crate::policy::{CpuTcb, Policy, Requirements, names};
-use crate::session::{CpuClaims, SessionClaims};
+use crate::policy::{CpuTcb, Policy, Requirements, Workloads, names};
+use crate::rejection::Rejection;
+use crate::session::{CpuClaims, GpuClaims, SessionClaims};
 use crate::tdx::{Concern, TcbStatus};
+use crate::time::Time;
 
 /// One leg of an order, as far as a verdict judges it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,19 @@ pub struct Leg {
     pub policy: Policy,
     /// A dataset leg's place among the dataset legs, and what the buyer asks of the data.
     pub dataset: Option<(usize, Requirements)>,
+}
+
+/// Devices, with what the collateral says of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Devices<'a> {
+    /// GPUs; `None` where they were not looked at.
+    pub gpus: Option<&'a [GpuClaims]>,
+    /// The CPU; `None` where it was not looked at.
+    pub cpu: Option<&'a CpuClaims>,
+    /// When the oldest revocation answer was made, or why one of them does not count.
+    pub revocation: &'a Result<Time, Rejection>,
+    /// When the devices were verified.
+    pub at: Time,
 }
 
 /// What became of one clause of one leg.
@@ -173,97 +188,14 @@ fn judge_clause(
         )
     };
     match clause {
-        Clause::CpuKind => policy.cpu_kind.required().map(|kinds| {
-            let found = claims.cpu.kind();
-            judged(
-                names(*kinds, &[(0, "sev_snp"), (1, "tdx")]),
-                kinds.has_cpu(found),
-                Reason::CpuKindRefused,
-                found.name(),
-            )
-        }),
-        Clause::CpuTcb => policy.cpu_tcb.required().map(|tcb| cpu_tcb(claims, tcb)),
-        Clause::DebugOff => policy.debug_off.required().map(|()| {
-            let gpu = claims
-                .gpus
-                .iter()
-                .position(|gpu| gpu.claims.debug == Some(true));
-            let found = match (claims.cpu.debug(), gpu) {
-                (true, _) => "the CPU can be debugged".into(),
-                (false, Some(index)) => format!("gpus[{index}] can be debugged"),
-                (false, None) => "no debugging".into(),
-            };
-            judged(
-                "no debugging",
-                !claims.cpu.debug() && gpu.is_none(),
-                Reason::DebugEnabled,
-                found,
-            )
-        }),
-        Clause::GpuArchitecture => policy.gpu_architecture.required().map(|allowed| {
-            let other = claims
-                .gpus
-                .iter()
-                .filter_map(|gpu| gpu.claims.architecture())
-                .find(|a| !allowed.has_architecture(*a));
-            let found = other.map_or("all of them", crate::nvidia::Architecture::name);
-            judged(
-                names(*allowed, &[(0, "hopper"), (1, "blackwell")]),
-                other.is_none(),
-                Reason::GpuArchitectureRefused,
-                found,
-            )
-        }),
-        Clause::GpuCount => policy.gpu_count.required().map(|least| {
-            let count = claims.gpus.len();
-            judged(
-                format!("at least {least}"),
-                count >= usize::from(*least),
-                Reason::GpuTooFew,
-                format!("{count}"),
-            )
-        }),
-        Clause::GpuMode => policy.gpu_mode.required().map(|allowed| {
-            let other = claims
-                .gpus
-                .iter()
-                .map(|gpu| gpu.claims.mode)
-                .find(|mode| mode.is_none_or(|mode| !allowed.has_mode(mode)));
-            let found = match other {
-                None => "all of them",
-                Some(None) => "a mode that the report does not name",
-                Some(Some(mode)) => mode.name(),
-            };
-            judged(
-                names(
-                    *allowed,
-                    &[(0, "single_gpu"), (1, "multi_gpu"), (2, "protected_pcie")],
-                ),
-                other.is_none(),
-                Reason::GpuModeRefused,
-                found,
-            )
-        }),
-        Clause::RimMatch => policy.rim_match.required().map(|()| {
-            let failed = claims
-                .gpus
-                .iter()
-                .enumerate()
-                .find_map(|(index, gpu)| gpu.manifests.as_ref().err().map(|r| (index, r)));
-            (
-                String::from("measurements of the vendor's manifests"),
-                failed.map_or_else(
-                    || Ok("all of them".into()),
-                    |(index, rejection)| {
-                        Err((rejection.reason, format!("gpus[{index}].{rejection}")))
-                    },
-                ),
-            )
-        }),
-        Clause::Revocation => policy
-            .revocation
-            .required()
-            .map(|most| revocation(claims, *most)),
+        Clause::CpuKind
+        | Clause::CpuTcb
+        | Clause::DebugOff
+        | Clause::GpuArchitecture
+        | Clause::GpuCount
+        | Clause::GpuMode
+        | Clause::RimMatch
+        | Clause::Revocation => judge_devices_clause(clause, &claims.as_devices(), policy),
         Clause::EvidenceAge => policy.evidence_age.required().map(|most| {
             judged(
                 format!("at most {most} s"),
@@ -337,11 +269,145 @@ fn judge_clause(
     .unwrap_or_else(absent)
 }
 
-fn revocation(claims: &SessionClaims, most: u32) -> Judged {
+/// Judges devices outside of a session, as far as they go: a clause about something that was not
+/// looked at has no finding.
+pub fn judge_devices(devices: &Devices<'_>, policy: &Policy) -> Vec<Finding> {
+    let judged = |clause: Clause| {
+        let (expected, outcome) = judge_devices_clause(clause, devices, policy)?;
+        let (reason, found) = match outcome {
+            Ok(found) => (Reason::Accepted, found),
+            Err((reason, found)) => (reason, found),
+        };
+        Some(Finding {
+            leg: 0,
+            clause,
+            reason,
+            expected,
+            found,
+        })
+    };
+    policy.required().iter().filter_map(judged).collect()
+}
+
+/// `None` where the policy does not ask, or the clause is not about these devices.
+fn judge_devices_clause(clause: Clause, devices: &Devices<'_>, policy: &Policy) -> Option<Judged> {
+    let Devices { gpus, cpu, .. } = *devices;
+    match clause {
+        Clause::CpuKind => cpu.zip(policy.cpu_kind.required()).map(|(cpu, kinds)| {
+            let found = cpu.kind();
+            judged(
+                names(*kinds, &[(0, "sev_snp"), (1, "tdx")]),
+                kinds.has_cpu(found),
+                Reason::CpuKindRefused,
+                found.name(),
+            )
+        }),
+        Clause::CpuTcb => cpu
+            .zip(policy.cpu_tcb.required())
+            .map(|(cpu, tcb)| cpu_tcb(cpu, tcb)),
+        Clause::DebugOff => policy.debug_off.required().map(|()| {
+            let cpu = cpu.is_some_and(CpuClaims::debug);
+            let gpu = gpus
+                .unwrap_or_default()
+                .iter()
+                .position(|gpu| gpu.claims.debug == Some(true));
+            let found = match (cpu, gpu) {
+                (true, _) => "the CPU can be debugged".into(),
+                (false, Some(index)) => format!("gpus[{index}] can be debugged"),
+                (false, None) => "no debugging".into(),
+            };
+            judged(
+                "no debugging",
+                !cpu && gpu.is_none(),
+                Reason::DebugEnabled,
+                found,
+            )
+        }),
+        Clause::GpuArchitecture => {
+            gpus.zip(policy.gpu_architecture.required())
+                .map(|(gpus, allowed)| {
+                    let other = gpus
+                        .iter()
+                        .filter_map(|gpu| gpu.claims.architecture())
+                        .find(|a| !allowed.has_architecture(*a));
+                    let found = other.map_or("all of them", crate::nvidia::Architecture::name);
+                    judged(
+                        names(*allowed, &[(0, "hopper"), (1, "blackwell")]),
+                        other.is_none(),
+                        Reason::GpuArchitectureRefused,
+                        found,
+                    )
+                })
+        }
+        Clause::GpuCount => gpus.zip(policy.gpu_count.required()).map(|(gpus, least)| {
+            let count = gpus.len();
+            judged(
+                format!("at least {least}"),
+                count >= usize::from(*least),
+                Reason::GpuTooFew,
+                format!("{count}"),
+            )
+        }),
+        Clause::GpuMode => gpus.zip(policy.gpu_mode.required()).map(|(gpus, allowed)| {
+            let other = gpus
+                .iter()
+                .map(|gpu| gpu.claims.mode)
+                .find(|mode| mode.is_none_or(|mode| !allowed.has_mode(mode)));
+            let found = match other {
+                None => "all of them",
+                Some(None) => "a mode that the report does not name",
+                Some(Some(mode)) => mode.name(),
+            };
+            judged(
+                names(
+                    *allowed,
+                    &[(0, "single_gpu"), (1, "multi_gpu"), (2, "protected_pcie")],
+                ),
+                other.is_none(),
+                Reason::GpuModeRefused,
+                found,
+            )
+        }),
+        Clause::RimMatch => gpus.zip(policy.rim_match.required()).map(|(gpus, ())| {
+            let failed = gpus
+                .iter()
+                .enumerate()
+                .find_map(|(index, gpu)| gpu.manifests.as_ref().err().map(|r| (index, r)));
+            (
+                String::from("measurements of the vendor's manifests"),
+                failed.map_or_else(
+                    || Ok("all of them".into()),
+                    |(index, rejection)| {
+                        Err((rejection.reason, format!("gpus[{index}].{rejection}")))
+                    },
+                ),
+            )
+        }),
+        Clause::Revocation => policy
+            .revocation
+            .required()
+            .map(|most| revocation(devices, *most)),
+        Clause::Workload => match policy.workload.required() {
+            Some(allowed @ Workloads::Listed(_)) => cpu.map(|cpu| {
+                let found = cpu.workload();
+                judged(
+                    "a workload that the policy allows",
+                    allowed.allow(found, None),
+                    Reason::WorkloadRefused,
+                    format!("{found}"),
+                )
+            }),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn revocation(devices: &Devices<'_>, most: u32) -> Judged {
     let expected = format!("an answer for every chain, at most {most} s old");
-    match &claims.revocation {
+    match devices.revocation {
         Ok(made) => {
-            let age = claims.verified_at.since(*made);
+            let age = devices.at.since(*made);
             judged(
                 expected,
                 age <= u64::from(most),
@@ -353,8 +419,8 @@ fn revocation(claims: &SessionClaims, most: u32) -> Judged {
     }
 }
 
-fn cpu_tcb(claims: &SessionClaims, tcb: &CpuTcb) -> Judged {
-    match &claims.cpu {
+fn cpu_tcb(cpu: &CpuClaims, tcb: &CpuTcb) -> Judged {
+    match cpu {
         CpuClaims::SevSnp(snp) => judged(
             format!("at least {}", tcb.min_snp),
             snp.reported_tcb.covers(tcb.min_snp),

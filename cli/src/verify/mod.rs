@@ -1,9 +1,14 @@
-//! `vouch verify`: is this evidence what the vendor's hardware signed? Offline.
+//! `vouch verify`: is this evidence what the vendor's hardware signed? Offline, unless collateral is
+//! to be fetched.
 
+mod azure;
 mod bundle;
+mod eat;
+mod judged;
 mod nvidia;
 mod outcome;
 mod sev_snp;
+mod supplies;
 mod tdx;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +31,8 @@ pub enum Command {
     SevSnp(sev_snp::SevSnp),
     /// An Intel TDX quote.
     Tdx(tdx::Tdx),
+    /// A confidential machine of Azure: its paravisor's report and its TPM's quote.
+    Azure(azure::Azure),
     /// A session's evidence bundle: its devices, and that they vouch for each other.
     Bundle(bundle::VerifyBundle),
 }
@@ -48,12 +55,13 @@ pub struct Common {
 
 impl Command {
     /// Runs the command.
-    pub fn run(self) -> Exit {
+    pub async fn run(self) -> Exit {
         match self {
-            Self::Nvidia(args) => args.common.format.emit(nvidia::run(&args)),
-            Self::SevSnp(args) => args.common.format.emit(sev_snp::run(&args)),
-            Self::Tdx(args) => args.common.format.emit(tdx::run(&args)),
-            Self::Bundle(args) => args.common.format.emit(bundle::run(&args)),
+            Self::Nvidia(args) => args.common.format.emit(nvidia::run(&args).await),
+            Self::SevSnp(args) => args.common.format.emit(sev_snp::run(&args).await),
+            Self::Tdx(args) => args.common.format.emit(tdx::run(&args).await),
+            Self::Azure(args) => args.common.format.emit(azure::run(&args).await),
+            Self::Bundle(args) => args.common.format.emit(bundle::run(&args).await),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What a verification found, for programs and for people.
 
 use serde_json::{Map, Value, json};
-use vouch_evidence::{Check, Rejection};
+use vouch_collateral::Error;
+use vouch_evidence::{Check, Rejection, Time};
 use vouch_protocol::Reason;
 use vouch_protocol::reason::Class;
 
@@ -64,9 +65,62 @@ pub struct Outcome {
     pub not_checked: Vec<(&'static str, String)>,
     /// Every check, where they were asked for.
     pub checks: Option<Vec<Check>>,
+    /// What became of the clauses of a policy, where one was given.
+    pub(crate) clauses: Vec<Value>,
+    /// Collateral that was fetched, with the time until which it counts.
+    pub(crate) fetched: Vec<(String, Time)>,
+    /// Collateral that could not be had.
+    pub(crate) not_had: Vec<Error>,
+}
+
+/// What a person can do about a refusal that is not the device's fault, or looks like it.
+const fn advice(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::ManifestMissing => {
+            "the device is not refused, it cannot be compared: give the manifest with --rim FILE, or get it with --fetch; for a version that NVIDIA has published no manifest of, there is none to compare with"
+        }
+        Reason::MeasurementMismatch => {
+            "what runs is not what the vendor published for this version: install the released driver or firmware, or check that the manifest is the vendor's newest"
+        }
+        Reason::CollateralForged => {
+            "a document given as collateral is not what its vendor signed, which says nothing about the device: use the vendor's own"
+        }
+        Reason::CollateralExpired => {
+            "the answer is stale, not the device: get a newer one (--fetch), or verify at a time at which it counted (--at)"
+        }
+        Reason::CertificateExpired => {
+            "a certificate does not count at the time of verification: verify at a time at which it did (--at), or get newer collateral (--fetch)"
+        }
+        Reason::RevocationMissing => {
+            "give the vendor's answer or list (--collateral PATH), or get it with --fetch"
+        }
+        Reason::TcbInfoMissing => {
+            "give Intel's collateral for this platform with --collateral FILE, or get it with --fetch"
+        }
+        Reason::GpuNonceMismatch => {
+            "the report answers another challenge: ask the machine for a new report with this nonce"
+        }
+        Reason::CpuReportDataMismatch => {
+            "the report was made for other data: ask the machine for a new one with these 64 bytes"
+        }
+        Reason::VersionUnsupported | Reason::DeviceUnsupported | Reason::AlgorithmUnsupported => {
+            "this program does not know the format: a newer one may"
+        }
+        _ => return None,
+    })
 }
 
 impl Outcome {
+    /// Notes collateral that was fetched.
+    pub(crate) fn fetched(&mut self, what: &str, until: Time) {
+        self.fetched.push((what.to_owned(), until));
+    }
+
+    /// Notes collateral that could not be had.
+    pub(crate) fn not_had(&mut self, error: &Error) {
+        self.not_had.push(error.clone());
+    }
+
     /// The verdict: a rejection outweighs what is inconclusive.
     pub fn verdict(&self) -> Verdict {
         let verdicts = || {
@@ -122,6 +176,25 @@ impl Outcome {
         if let Some(checks) = &self.checks {
             out["checks"] = checks.iter().map(check_json).collect();
         }
+        if !self.clauses.is_empty() {
+            out["clauses"] = json!(self.clauses);
+        }
+        if !self.fetched.is_empty() || !self.not_had.is_empty() {
+            let fetched = self.fetched.iter();
+            let missing = self.not_had.iter();
+            out["collateral"] = json!({
+                "fetched": fetched
+                    .map(|(what, until)| json!({ "what": what, "until": until.to_string() }))
+                    .collect::<Vec<_>>(),
+                "missing": missing
+                    .map(|error| json!({
+                        "what": error.what,
+                        "why": error.cause.to_string(),
+                        "address": error.address,
+                    }))
+                    .collect::<Vec<_>>(),
+            });
+        }
         out
     }
 
@@ -141,7 +214,31 @@ impl Outcome {
             rows.push(("  expected", rejection.expected.to_string()));
             rows.push(("  found", rejection.found.to_string()));
             rows.push(("  meaning", rejection.reason.meaning().to_owned()));
+            if let Some(advice) = advice(rejection.reason) {
+                rows.push(("  to do", advice.to_owned()));
+            }
             out.push_str(&fields(rows));
+        }
+        if !self.not_had.is_empty() {
+            out.push_str(&format!("\n{}\n", style.bold("could not be had")));
+            for error in &self.not_had {
+                out.push_str(&format!("{}\n  {}\n", error.what, error.cause));
+                out.push_str(&format!("  {}\n", error.place()));
+            }
+        }
+        if !self.clauses.is_empty() {
+            out.push_str(&format!("\n{}\n", style.bold("policy")));
+            for clause in &self.clauses {
+                let mark = match clause["holds"] == true {
+                    true => style.green("ok  "),
+                    false => style.red("FAIL"),
+                };
+                let [name, expected, found] =
+                    ["clause", "expected", "found"].map(|key| plain(&clause[key]));
+                out.push_str(&format!(
+                    "{mark} {name}: asked for {expected}; found {found}\n"
+                ));
+            }
         }
         for (i, claims) in self.claims.iter().enumerate() {
             let heading = if self.list {
@@ -157,6 +254,12 @@ impl Outcome {
             out.push_str(&format!("\n{}\n", style.bold("checks")));
             for check in checks {
                 out.push_str(&check_text(check, style));
+            }
+        }
+        if !self.fetched.is_empty() {
+            out.push_str(&format!("\n{}\n", style.bold("fetched")));
+            for (what, until) in &self.fetched {
+                out.push_str(&format!("{what}, counts until {until}\n"));
             }
         }
         if !self.not_checked.is_empty() {

@@ -10,9 +10,11 @@
 //! Source: Azure, Guest attestation for confidential VMs, HCL report; TCG TPM 2.0 Library, part 2,
 //! 10.12; captures.
 
+mod evidence;
 mod hcl;
 mod tpm;
 
+pub use evidence::Evidence;
 pub use hcl::{Hardware, HclReport};
 pub use tpm::{MAX_NONCE_LEN, PCRS, TpmQuote};
 

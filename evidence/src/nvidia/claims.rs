@@ -81,6 +81,8 @@ pub struct Claims {
     pub firmware: FirmwareBinding,
     /// Measurements by index of the manifests, from 0.
     pub measurements: Vec<(u8, [u8; 48])>,
+    /// Where each of them stands in the report, in the same order.
+    pub measured_at: Vec<usize>,
     /// The switches behind a GPU's links, without empty links, ascending, each once.
     pub switch_pdis: Vec<u64>,
     /// The GPUs behind a switch's ports, likewise.
@@ -152,6 +154,7 @@ impl AuthenticReport<'_> {
                 .iter()
                 .map(|measurement| (measurement.index.saturating_sub(1), *measurement.digest))
                 .collect(),
+            measured_at: report.measurements.iter().map(|m| m.offset).collect(),
             switch_pdis,
             gpu_pdis,
             simulated: self.is_simulated(),

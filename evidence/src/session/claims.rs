@@ -6,6 +6,7 @@ use std::vec::Vec;
 use alloy_primitives::B256;
 use vouch_protocol::{Phase, Statement};
 
+use crate::judge::Devices;
 use crate::nvidia;
 use crate::policy::CpuKind;
 use crate::rejection::Rejection;
@@ -108,4 +109,15 @@ pub struct SessionClaims {
     pub simulated: bool,
     /// When it was verified.
     pub verified_at: Time,
+}
+
+impl SessionClaims {
+    pub(crate) fn as_devices(&self) -> Devices<'_> {
+        Devices {
+            gpus: Some(&self.gpus),
+            cpu: Some(&self.cpu),
+            revocation: &self.revocation,
+            at: self.verified_at,
+        }
+    }
 }

@@ -86,6 +86,11 @@ impl AuthenticCollateral {
         self.from
     }
 
+    /// When the older of the two revocation lists was made.
+    pub const fn revocation_made(&self) -> Time {
+        self.revocation_made
+    }
+
     /// When its first part is past its next update, or its first certificate expires.
     pub const fn valid_until(&self) -> Time {
         self.until

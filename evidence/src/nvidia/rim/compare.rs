@@ -95,8 +95,8 @@ fn given(manifests: &[AuthenticManifest]) -> String {
 /// measurement that they fix.
 ///
 /// # Errors
-/// `manifest_missing`, naming its id; `measurement_mismatch`, naming index and component;
-/// `collateral_forged` where both manifests fix the same measurement.
+/// `collateral_forged` where both manifests fix the same measurement; `measurement_mismatch`, naming
+/// index and component; `manifest_missing`, naming its id.
 pub fn check_measurements<O: Observe>(
     claims: &Claims,
     manifests: &[AuthenticManifest],
@@ -123,6 +123,7 @@ pub fn check_measurements<O: Observe>(
             })
     };
     let mut golden: Vec<&Golden> = Vec::new();
+    let mut missing = None;
     for (what, version, id) in [
         (
             "driver",
@@ -136,7 +137,7 @@ pub fn check_measurements<O: Observe>(
         }
         let version = version.unwrap_or("(not reported)");
         let found = find(version);
-        ensure(observer, &MISSING, found.is_some(), || {
+        let here = ensure(observer, &MISSING, found.is_some(), || {
             Compared::new(
                 format!(
                     "the manifest of {product} {what} {version}, {}",
@@ -148,7 +149,12 @@ pub fn check_measurements<O: Observe>(
                     given(manifests)
                 },
             )
-        })?;
+        });
+        // What is here is compared all the same: a measurement that differs is one, whatever the
+        // other manifest may say.
+        if let Err(rejection) = here {
+            missing.get_or_insert(rejection);
+        }
         golden.extend(
             found
                 .map(|manifest| manifest.golden.as_slice())
@@ -170,24 +176,27 @@ pub fn check_measurements<O: Observe>(
         skipped: Vec::new(),
         unlisted: Vec::new(),
     };
+    let mut different = None;
     for fixed in &golden {
         if fixed.index == NVDEC0_INDEX && claims.nvdec0 == Some(false) {
             result.skipped.push(fixed.index);
             continue;
         }
-        let found = claims
+        let place = claims
             .measurements
             .iter()
-            .find(|(index, _)| *index == fixed.index)
+            .position(|(index, _)| *index == fixed.index);
+        let found = place
+            .and_then(|place| claims.measurements.get(place))
             .map(|(_, digest)| digest);
         let equal = found.is_some_and(|digest| fixed.alternatives.contains(digest));
-        ensure(observer, &EQUAL, equal, || {
+        let compared = ensure(observer, &EQUAL, equal, || {
             let expected: Vec<String> = fixed
                 .alternatives
                 .iter()
                 .map(|digest| hex(digest))
                 .collect();
-            Compared::new(
+            let compared = Compared::new(
                 format!(
                     "{} (index {}) to be {}",
                     fixed.name,
@@ -195,9 +204,22 @@ pub fn check_measurements<O: Observe>(
                     expected.join(" or ")
                 ),
                 found.map_or_else(|| "no such measurement".into(), |digest| hex(digest)),
-            )
-        })?;
-        result.matched = result.matched.saturating_add(1);
+            );
+            match place.and_then(|place| claims.measured_at.get(place)) {
+                Some(offset) => compared.at(*offset),
+                None => compared,
+            }
+        });
+        match compared {
+            Ok(()) => result.matched = result.matched.saturating_add(1),
+            // All of them are shown to whoever looks on: one is rarely alone.
+            Err(rejection) => {
+                different.get_or_insert(rejection);
+            }
+        }
+    }
+    if let Some(rejection) = different.or(missing) {
+        return Err(rejection);
     }
     result.unlisted = claims
         .measurements

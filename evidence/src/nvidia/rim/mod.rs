@@ -7,7 +7,7 @@ mod xml;
 
 pub use compare::{Matched, check_measurements, driver_id, vbios_id};
 pub use manifest::{Golden, MAX_ALTERNATIVES, Manifest};
-pub use signature::{AuthenticManifest, Signer, verify, verify_observed};
+pub use signature::{AuthenticManifest, Signer, read, verify, verify_observed};
 pub use xml::MAX_MANIFEST_LEN;
 
 /// The canonical form of a whole document, for fuzzing.

@@ -84,6 +84,14 @@ pub fn verify(xml: &[u8], anchors: &Anchors, time: Time) -> Result<AuthenticMani
     verify_observed(xml, &Verifier::new(anchors, time), &mut ())
 }
 
+/// What a manifest says, without any look at who signed it.
+///
+/// # Errors
+/// `malformed`.
+pub fn read(xml: &[u8]) -> Result<Manifest, Rejection> {
+    Manifest::read(&Element::parse(xml)?)
+}
+
 /// Verifies a manifest and shows every check to `observer`.
 ///
 /// # Errors
