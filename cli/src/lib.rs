@@ -59,7 +59,7 @@ enum Command {
     Evidence(evidence::Command),
     /// Check hardware evidence, offline unless collateral is to be fetched.
     #[command(subcommand)]
-    Verify(verify::Command),
+    Verify(Box<verify::Command>),
     /// Put the contracts on a chain.
     Deploy(deploy::Deploy),
     /// Usage policies: under which constraints assets may be used.

@@ -69,6 +69,12 @@ const OCSP: [&str; 3] = [
 const RIM_OCSP: &str = "go-nvattest/ocsp/test_gpu_driver_rim_l4.der";
 const AT: &str = "2025-08-21T12:00:00Z";
 
+type Names<'a> = &'a [&'a str];
+/// Name, manifests, answers, time; exit status and reasons.
+type Given<'a> = (&'a str, Names<'a>, Names<'a>, &'a str, i32, Names<'a>);
+/// Quote, collateral, time; exit status and reasons.
+type Quoted<'a> = (&'a str, Option<&'a str>, &'a str, i32, Names<'a>);
+
 /// The golden H100 with manifests and answers, at a time.
 fn golden(root: &Path, rims: &[&str], ocsp: &[&str], at: &str) -> (i32, Value) {
     let path = |name: &str| root.join("nvidia").join(name).display().to_string();
@@ -87,7 +93,7 @@ fn golden(root: &Path, rims: &[&str], ocsp: &[&str], at: &str) -> (i32, Value) {
 fn missing_unknown_different_forged_and_stale_collateral_read_differently() {
     let Some(root) = folder() else { return };
     let all = &[DRIVER, VBIOS][..];
-    let rows: [(&str, &[&str], &[&str], &str, i32, &[&str]); 9] = [
+    let rows: [Given<'_>; 9] = [
         ("nothing given", &[], &[], AT, 0, &[]),
         ("all of the manifests", all, &[], AT, 0, &[]),
         ("and all answers about the device", all, &OCSP, AT, 0, &[]),
@@ -220,7 +226,7 @@ fn intels_collateral_is_taken_in_the_layout_of_dcap_qvl() {
     let (quote, collateral) = (path("tdx_quote"), path("tdx_quote_collateral.json"));
     let outdated = path("tdx_quote_outdated");
     let other = path("tdx_quote_outdated_collateral.json");
-    let rows: [(&str, Option<&str>, &str, i32, &[&str]); 5] = [
+    let rows: [Quoted<'_>; 5] = [
         (&quote, Some(&collateral), "2025-07-01T00:00:00Z", 0, &[]),
         (&quote, None, "2025-07-01T00:00:00Z", 0, &[]),
         (

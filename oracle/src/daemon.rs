@@ -16,6 +16,7 @@ use vouch_evidence::Anchors;
 use crate::api::{self, Api};
 use crate::bundles::{Bundles, Sources};
 use crate::chain::Endpoints;
+use crate::collateral::Supplier;
 use crate::config::{Config, Simulated};
 use crate::intake::Intake;
 use crate::keys::Signers;
@@ -141,6 +142,13 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
         rpc_timeout,
     ));
     let anchors = Arc::new(anchors);
+    let supplier = Supplier::new(
+        config.collateral.as_ref(),
+        &config.store.dir,
+        bundles.clone(),
+        Arc::clone(&anchors),
+    )
+    .context("collateral")?;
     let metrics = Arc::new(Metrics::default());
     let (head_tx, head) = watch::channel(None);
     let (jobs_tx, jobs_rx) = mpsc::channel(1024);
@@ -187,6 +195,7 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
         endpoints,
         signers,
         anchors,
+        supplier,
         head,
         metrics: Arc::clone(&metrics),
     });

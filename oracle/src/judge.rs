@@ -8,9 +8,9 @@ use vouch_client::convert;
 use vouch_evidence::bundle::Bundle;
 use vouch_evidence::judge::{Finding, Judgement, Leg, judge};
 use vouch_evidence::policy::{Bits, CpuTcb, Policy, Requirements, Term, Workloads};
-use vouch_evidence::session::{self, Expected, SessionClaims, Started};
+use vouch_evidence::session::{self, Expected, SessionClaims, Started, Supplement};
 use vouch_evidence::sev_snp::Tcb;
-use vouch_evidence::{Anchors, Rejection, Time};
+use vouch_evidence::{Anchors, Rejection, Time, Verifier};
 use vouch_protocol::statement::{Statement, inputs_digest};
 use vouch_protocol::{Clause, Clauses, Phase, Reason};
 
@@ -41,6 +41,8 @@ pub struct Case {
     pub observed_at: u64,
     /// The start verdict, for a finish.
     pub started: Option<Verdict>,
+    /// Collateral that was fetched because the bundle's left a clause open.
+    pub supplement: Option<Supplement>,
 }
 
 /// What a case comes to.
@@ -90,7 +92,14 @@ pub fn decide(case: &Case, anchors: &Anchors) -> Decision {
         }
     };
     let time = Time::from_unix(case.observed_at);
-    let claims = match session::verify(&case.bundle, &expected, anchors, time) {
+    let verified = session::verify_with(
+        &case.bundle,
+        &expected,
+        case.supplement.as_ref(),
+        &Verifier::new(anchors, time),
+        &mut (),
+    );
+    let claims = match verified {
         Ok(claims) => claims,
         Err(rejection) => return conclude(verdict, rejection.reason, rejection.to_string()),
     };

@@ -23,6 +23,7 @@
 pub mod api;
 pub mod bundles;
 pub mod chain;
+pub mod collateral;
 pub mod config;
 pub mod daemon;
 pub mod facts;

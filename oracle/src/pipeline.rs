@@ -16,6 +16,7 @@ use vouch_protocol::{Phase, Reason, challenge};
 
 use crate::bundles::{BundleError, Bundles, Sources};
 use crate::chain::Endpoints;
+use crate::collateral::Supplier;
 use crate::facts::{Order, Started};
 use crate::judge::{self, Case, Decision};
 use crate::keys::Signers;
@@ -76,6 +77,8 @@ pub struct Pipeline {
     pub signers: Signers,
     /// Whom to trust.
     pub anchors: Arc<Anchors>,
+    /// Where collateral comes from that bundles do not bring.
+    pub supplier: Supplier,
     /// The newest block.
     pub head: watch::Receiver<Option<BlockRef>>,
     /// What is counted.
@@ -189,13 +192,26 @@ impl Pipeline {
             order,
             policies,
             started,
+            supplement: None,
         };
-        let anchors = Arc::clone(&self.anchors);
-        let started = std::time::Instant::now();
-        let decision = tokio::task::spawn_blocking(move || judge::decide(&case, &anchors)).await?;
-        self.metrics.verified(started.elapsed());
+        let (mut case, mut decision) = self.decide(case).await?;
+        let mut supplied = None;
+        if let Decision::Inconclusive { reason, .. } = &decision
+            && self.supplier.can_help(*reason)
+        {
+            let found = self.supplier.supply(&case.bundle, case.observed_at).await?;
+            case.supplement = Some(found.supplement);
+            supplied = Some(found.note);
+            decision = self.decide(case).await?.1;
+        }
+        let with = |detail: String| match &supplied {
+            Some(note) => format!("{detail}; {note}"),
+            None => detail,
+        };
         match decision {
-            Decision::Inconclusive { reason, detail } => self.trouble(job, Some(reason), detail),
+            Decision::Inconclusive { reason, detail } => {
+                self.trouble(job, Some(reason), with(detail))
+            }
             Decision::Conclusive {
                 verdict,
                 reason,
@@ -205,7 +221,7 @@ impl Pipeline {
                     digest: digest(&verdict, &market.domain()),
                     verdict: verdict.abi_encode().into(),
                     reason: reason.code(),
-                    detail,
+                    detail: with(detail),
                     signatures: Vec::new(),
                 };
                 self.store.verified(&job.id, &stored)?;
@@ -217,6 +233,19 @@ impl Pipeline {
                 Ok(Outcome::Advanced)
             }
         }
+    }
+
+    /// Decides a case on a thread that may block, and hands it back.
+    async fn decide(&self, case: Case) -> Result<(Case, Decision), StepError> {
+        let anchors = Arc::clone(&self.anchors);
+        let started = std::time::Instant::now();
+        let decided = tokio::task::spawn_blocking(move || {
+            let decision = judge::decide(&case, &anchors);
+            (case, decision)
+        });
+        let decided = decided.await?;
+        self.metrics.verified(started.elapsed());
+        Ok(decided)
     }
 
     async fn sign(&self, job: &Job) -> Result<Outcome, StepError> {

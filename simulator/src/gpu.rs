@@ -51,6 +51,11 @@ impl Vendor {
         self.authority(&self.root, name.clone(), &self.root, name)
     }
 
+    /// Who signed the certificates of a chain between its leaf and its root, from below.
+    pub(crate) fn issuers(&self) -> [&Key; 3] {
+        [&self.provisioner, &self.identity, &self.root]
+    }
+
     fn authority(&self, key: &Key, subject: Vec<u8>, issuer: &Key, by: Vec<u8>) -> Vec<u8> {
         let [subject_id, issuer_id] = x509::identifiers(key, issuer);
         Certificate {

@@ -122,7 +122,11 @@ impl Key {
         out
     }
 
-    fn public_point(&self) -> Vec<u8> {
+    /// The uncompressed point of a P-384 key.
+    ///
+    /// # Panics
+    /// For an RSA key.
+    pub(crate) fn public_point(&self) -> Vec<u8> {
         let Self::P384(key) = self else {
             panic!("only P-384 keys are written out")
         };

@@ -29,6 +29,7 @@ mod der;
 mod gpu;
 mod keys;
 mod machine;
+mod revocation;
 mod session;
 mod snp;
 mod tamper;
@@ -38,6 +39,7 @@ pub use gpu::Gpu;
 pub use machine::{
     CpuEvidence, Evidence, GpuEvidence, Hardware, Machine, Options, default_measurement,
 };
+pub use revocation::{Period, amd_crl};
 pub use session::{Session, Work};
 pub use snp::{Cpu, Product};
 pub use tamper::{Tamper, UnknownTamper};

@@ -122,7 +122,7 @@ pub(super) fn sev_snp(raw: &[u8]) -> Shown {
 pub(super) fn tdx(raw: &[u8]) -> Shown {
     let quote = Quote::parse(raw)?;
     let td = &quote.report;
-    let rtmr = td.rtmr.iter().map(|register| bytes(register));
+    let rtmr = td.rtmr.iter().map(bytes);
     let mut report = Node::branch([
         ("kind", text(td.kind.name())),
         ("tcb_svn", bytes(td.tcb_svn)),

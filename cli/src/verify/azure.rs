@@ -64,7 +64,7 @@ fn nonce(text: &str) -> Result<Nonce, String> {
 
 /// What the machine's CPU says.
 enum Machine {
-    SevSnp(snp::Machine),
+    SevSnp(Box<snp::Machine>),
     Tdx(Box<intel::Machine>),
 }
 
@@ -159,7 +159,10 @@ async fn verify(
             let authentic = sev_snp::verify_observed(&report, &vek, None, &verifier, quiet)?;
             let revocation =
                 snp::revoked(&authentic, supplies, at, &anchors, explanation, outcome).await;
-            Ok(Machine::SevSnp(snp::Machine { claims, revocation }))
+            Ok(Machine::SevSnp(Box::new(snp::Machine {
+                claims,
+                revocation,
+            })))
         }
         (Hardware::Tdx(_), Some(quote)) => {
             let quote = tdx::Quote::parse(quote)?;

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use vouch_client::is_development;
 
+use crate::collateral;
+
 /// Largest value of `evidence.max_bytes`: bundles are held in memory while they are verified.
 pub const MAX_EVIDENCE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -71,6 +73,9 @@ pub struct Config {
     /// What else is trusted than the vendors' roots.
     #[serde(default)]
     pub trust: Trust,
+    /// Where collateral comes from that bundles do not bring; without it, from nowhere.
+    #[serde(default)]
+    pub collateral: Option<collateral::Settings>,
     /// How transactions are sent.
     #[serde(default)]
     pub submit: Submit,
@@ -311,6 +316,9 @@ impl Config {
                     anchor(password_file);
                 }
             }
+        }
+        if let Some(collateral) = &mut self.collateral {
+            collateral.anchor(dir);
         }
         if let Some(simulated) = &mut self.trust.simulated {
             anchor(&mut simulated.nvidia_root);

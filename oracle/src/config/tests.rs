@@ -26,6 +26,19 @@ fn the_documented_example_is_a_configuration() {
 }
 
 #[test]
+fn what_the_example_leaves_out_can_be_put_in() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle.example.toml");
+    let example = std::fs::read_to_string(path).unwrap();
+    let (_, section) = example.split_once("# [collateral]").unwrap();
+    let section = section.split("\n\n").next().unwrap().replace("\n# ", "\n");
+    let config = load(&format!("{SMALL}\n[collateral]{section}")).unwrap();
+    let collateral = config.collateral.unwrap();
+    assert!(collateral.cache_dir.unwrap().is_absolute());
+    assert_eq!(collateral.addresses, vouch_collateral::Addresses::default());
+    assert!(load(SMALL).unwrap().collateral.is_none());
+}
+
+#[test]
 fn defaults_are_filled_in_and_paths_are_the_files() {
     let config = load(SMALL).unwrap();
     assert_eq!(config.chain.finality, 256);
@@ -95,6 +108,16 @@ fn faults_are_refused_by_name() {
             "chain.confirmations",
         ),
         ("[keys]", "finality = 0\n[keys]", "chain.finality"),
+        (
+            "[store]",
+            "[collateral]\nnvidia_rim = \"\"\n[store]",
+            "nvidia_rim",
+        ),
+        (
+            "[store]",
+            "[collateral.addresses]\nnvidia = \"\"\n[store]",
+            "nvidia",
+        ),
         ("[chain]", "[chain", "expected"),
     ];
     for (good, bad, named) in table {
