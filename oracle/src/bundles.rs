@@ -112,6 +112,18 @@ impl Bundles {
         Ok(self.check(expected, &bytes).is_ok().then_some(bytes))
     }
 
+    /// Removes a bundle; one that is not here is gone already.
+    ///
+    /// # Errors
+    /// [`BundleError::Disk`].
+    pub async fn remove(&self, digest: B256) -> Result<(), BundleError> {
+        let path = self.path(digest);
+        match tokio::fs::remove_file(&path).await {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(disk(&path, e)),
+            _ => Ok(()),
+        }
+    }
+
     fn path(&self, digest: B256) -> PathBuf {
         self.dir.join(hex::encode(digest))
     }
@@ -306,6 +318,9 @@ mod tests {
             bundles.get(id).await.unwrap().as_deref(),
             Some(&b"bundle"[..])
         );
+        bundles.remove(id).await.unwrap();
+        assert_eq!(bundles.get(id).await.unwrap(), None);
+        bundles.remove(id).await.unwrap();
     }
 
     #[tokio::test]

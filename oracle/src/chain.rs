@@ -2,14 +2,26 @@
 //! played in tests.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::primitives::{Address, B256, Bytes};
 use alloy::providers::{DynProvider, Provider};
 use alloy::rpc::types::Filter;
+use alloy::transports::{RpcError, TransportErrorKind};
+use tokio_util::sync::CancellationToken;
+use vouch_client::{Deployment, Error, Market, connect};
 
+use crate::pipeline::backoff;
 use crate::store::model::BlockRef;
+
+/// Waits after each time that no endpoint answered.
+const AGAIN: [Duration; 3] = [
+    Duration::from_millis(10),
+    Duration::from_millis(40),
+    Duration::from_millis(160),
+];
 
 /// A block and its parent's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,20 +78,50 @@ pub trait Chain: Send + Sync {
     ) -> impl Future<Output = Result<Vec<RawLog>, ChainError>> + Send;
 }
 
+/// One way to the chain.
+#[derive(Debug)]
+struct Endpoint {
+    name: String,
+    url: String,
+    /// None while it is down, or shows another market.
+    provider: RwLock<Option<DynProvider>>,
+}
+
+impl Endpoint {
+    fn provider(&self) -> Option<DynProvider> {
+        let provider = self.provider.read();
+        provider.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, provider: Option<DynProvider>) {
+        let slot = self.provider.write();
+        *slot.unwrap_or_else(PoisonError::into_inner) = provider;
+    }
+}
+
 /// The chain through one or more endpoints: the one that answered last is asked first.
 #[derive(Debug)]
 pub struct Endpoints {
-    providers: Vec<(String, DynProvider)>,
+    endpoints: Vec<Endpoint>,
     current: AtomicUsize,
     escrow: Address,
     timeout: Duration,
 }
 
 impl Endpoints {
-    /// Endpoints by name, of which there is at least one.
-    pub fn new(providers: Vec<(String, DynProvider)>, escrow: Address, timeout: Duration) -> Self {
+    /// Endpoints, of which there is at least one: name, URL and, where it answered already, provider.
+    pub fn new(
+        endpoints: Vec<(String, String, Option<DynProvider>)>,
+        escrow: Address,
+        timeout: Duration,
+    ) -> Self {
+        let endpoint = |(name, url, provider)| Endpoint {
+            name,
+            url,
+            provider: RwLock::new(provider),
+        };
         Self {
-            providers,
+            endpoints: endpoints.into_iter().map(endpoint).collect(),
             current: AtomicUsize::new(0),
             escrow,
             timeout,
@@ -87,28 +129,112 @@ impl Endpoints {
     }
 
     /// The endpoint that is asked first.
-    pub fn current(&self) -> Option<&(String, DynProvider)> {
-        self.providers.get(self.current.load(Ordering::Relaxed))
+    pub fn current(&self) -> Option<DynProvider> {
+        let first = self.current.load(Ordering::Relaxed);
+        let endpoints = self.endpoints.iter().cycle().skip(first);
+        let mut endpoints = endpoints.take(self.endpoints.len());
+        endpoints.find_map(Endpoint::provider)
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.endpoints.is_empty()
+    }
+
+    /// One of them, by its place, where it is up.
+    pub fn get(&self, index: usize) -> Option<DynProvider> {
+        self.endpoints.get(index).and_then(Endpoint::provider)
+    }
+
+    /// Connects again, until cancelled, to whichever endpoint is down. One that shows another market
+    /// than the deployment's is not used.
+    pub async fn reconnect(&self, deployment: &Deployment, cancel: CancellationToken) {
+        let mut failures = 0;
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(backoff(failures)) => {}
+            }
+            let down = self.endpoints.iter().filter(|e| e.provider().is_none());
+            let mut any = false;
+            for endpoint in down {
+                let connected = async {
+                    let provider = connect(&endpoint.url, None).await?;
+                    deployment.verify(&provider).await?;
+                    Ok::<_, Error>(provider)
+                };
+                match tokio::time::timeout(self.timeout, connected).await {
+                    Ok(Ok(provider)) => {
+                        tracing::info!(endpoint = endpoint.name, "endpoint is up");
+                        endpoint.set(Some(provider));
+                    }
+                    Ok(Err(error)) => {
+                        any = true;
+                        tracing::debug!(endpoint = endpoint.name, %error, "endpoint is down");
+                    }
+                    Err(_) => any = true,
+                }
+            }
+            failures = if any { failures + 1 } else { 2 };
+        }
+    }
+
+    /// The market as the endpoint that is asked first shows it.
+    pub fn market(&self, market: &Market) -> Market {
+        match self.current() {
+            Some(provider) => market.with(provider),
+            None => market.clone(),
+        }
+    }
+
+    /// Asks the endpoints in turn, and again where none answered: what a network lost once, it brings
+    /// the next time.
     async fn ask<T, F>(&self, question: impl Fn(DynProvider) -> F) -> Result<T, ChainError>
     where
-        F: Future<Output = Result<T, vouch_client::Error>>,
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut last = ChainError::Timeout(self.timeout);
+        for wait in AGAIN {
+            match self.ask_each(&question).await {
+                Err(ChainError::Endpoints(error)) if is_transport(&error) => last = error.into(),
+                done => return done,
+            }
+            tokio::time::sleep(wait).await;
+        }
+        Err(last)
+    }
+
+    async fn ask_each<T, F>(&self, question: impl Fn(DynProvider) -> F) -> Result<T, ChainError>
+    where
+        F: Future<Output = Result<T, Error>>,
     {
         let first = self.current.load(Ordering::Relaxed);
         let mut last = ChainError::Timeout(self.timeout);
-        for i in 0..self.providers.len() {
-            let at = first.wrapping_add(i) % self.providers.len();
-            let Some((name, provider)) = self.providers.get(at) else {
+        for i in 0..self.endpoints.len() {
+            let at = first.wrapping_add(i) % self.endpoints.len();
+            let Some(endpoint) = self.endpoints.get(at) else {
                 continue;
             };
-            match tokio::time::timeout(self.timeout, question(provider.clone())).await {
+            let Some(provider) = endpoint.provider() else {
+                continue;
+            };
+            let name = &endpoint.name;
+            match tokio::time::timeout(self.timeout, question(provider)).await {
                 Ok(Ok(answer)) => {
                     self.current.store(at, Ordering::Relaxed);
                     return Ok(answer);
                 }
                 Ok(Err(error)) => {
                     tracing::debug!(endpoint = name, %error, "endpoint failed");
+                    if is_gone(&error) {
+                        // Its connection will not come back by itself.
+                        endpoint.set(None);
+                    }
                     last = error.into();
                 }
                 Err(_) => {
@@ -132,6 +258,22 @@ impl Endpoints {
             },
             parent: block.header.parent_hash,
         }))
+    }
+}
+
+/// Whether the question or its answer got lost, rather than being answered with an error.
+const fn is_transport(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Rpc(RpcError::Transport(_) | RpcError::DeserError { .. } | RpcError::NullResp)
+    )
+}
+
+/// Whether a WebSocket's backend has given up.
+fn is_gone(error: &Error) -> bool {
+    match error {
+        Error::Rpc(RpcError::Transport(kind)) => matches!(kind, TransportErrorKind::BackendGone),
+        _ => false,
     }
 }
 

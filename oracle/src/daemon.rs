@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::B256;
+use alloy::providers::{DynProvider, Provider};
 use anyhow::Context;
 use futures::StreamExt;
 use tokio::net::TcpListener;
@@ -13,29 +14,33 @@ use tokio_util::sync::CancellationToken;
 use vouch_client::{Deployment, Market, connect};
 use vouch_evidence::Anchors;
 
-use crate::api::{self, Api};
+use crate::api::{self, Api, Balance};
 use crate::bundles::{Bundles, Sources};
 use crate::chain::Endpoints;
 use crate::collateral::Supplier;
 use crate::config::{Config, Simulated};
-use crate::intake::Intake;
 use crate::keys::Signers;
+use crate::leader::Leader;
 use crate::metrics::Metrics;
-use crate::outbox::Outbox;
 use crate::pipeline::Pipeline;
-use crate::store::model::{BlockRef, JobId, Stage};
+use crate::quorum::Exchange;
+use crate::store::model::JobId;
 use crate::store::{MarketId, Store};
 use crate::workers;
 
 /// How long an endpoint is left alone after it failed to connect.
 const RECONNECT: Duration = Duration::from_secs(1);
 
+/// How often the gas account's balance is asked for.
+const BALANCE: Duration = Duration::from_secs(15);
+
 /// A configuration whose market, keys and roots have been checked against the chain.
 #[derive(Debug)]
 pub struct Checked {
     config: Config,
     market: Market,
-    endpoints: Vec<(String, alloy::providers::DynProvider)>,
+    deployment: Deployment,
+    endpoints: Vec<(String, String, Option<DynProvider>)>,
     signers: Signers,
     anchors: Anchors,
 }
@@ -52,24 +57,39 @@ pub async fn check(config: Config) -> anyhow::Result<Checked> {
     let mut endpoints = Vec::new();
     let mut failures = Vec::new();
     for (i, url) in config.chain.endpoints.iter().enumerate() {
+        let name = format!("chain.endpoints[{i}]");
         let timeout = Duration::from_millis(config.chain.timeout_ms);
-        match tokio::time::timeout(timeout, connect(url, None)).await {
-            Ok(Ok(provider)) => endpoints.push((format!("chain.endpoints[{i}]"), provider)),
-            Ok(Err(error)) => failures.push(format!("chain.endpoints[{i}] {url}: {error}")),
-            Err(_) => failures.push(format!("chain.endpoints[{i}] {url}: no answer")),
-        }
+        let provider = match tokio::time::timeout(timeout, connect(url, None)).await {
+            Ok(Ok(provider)) => {
+                let deployed = deployment.verify(&provider).await;
+                deployed.with_context(|| name.clone())?;
+                Some(provider)
+            }
+            Ok(Err(error)) => {
+                failures.push(format!("{name} {url}: {error}"));
+                None
+            }
+            Err(_) => {
+                failures.push(format!("{name} {url}: no answer"));
+                None
+            }
+        };
+        endpoints.push((name, url.clone(), provider));
     }
     for failure in &failures {
-        tracing::warn!(code = "endpoint_down", failure, "endpoint left out");
+        tracing::warn!(
+            code = "endpoint_down",
+            failure,
+            "endpoint is down, tried again later"
+        );
     }
-    let Some((_, first)) = endpoints.first() else {
+    let up = endpoints
+        .iter()
+        .find_map(|(_, _, provider)| provider.clone());
+    let Some(first) = up else {
         anyhow::bail!("no endpoint answers: {}", failures.join("; "));
     };
-    let market = Market::open(&deployment, first.clone()).await?;
-    for (name, provider) in &endpoints {
-        let deployed = deployment.verify(provider).await;
-        deployed.with_context(|| name.clone())?;
-    }
+    let market = Market::open(&deployment, first).await?;
     let attestation = market.attestation();
     let quorum = attestation.quorum().call().await?;
     for (i, signer) in signers.verdict.iter().enumerate() {
@@ -85,6 +105,7 @@ pub async fn check(config: Config) -> anyhow::Result<Checked> {
     );
     Ok(Checked {
         config,
+        deployment,
         market,
         endpoints,
         signers,
@@ -121,6 +142,7 @@ pub fn anchors(simulated: Option<&Simulated>) -> anyhow::Result<Anchors> {
 pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<()> {
     let Checked {
         config,
+        deployment,
         market,
         endpoints,
         signers,
@@ -130,12 +152,14 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
         chain_id: market.chain_id,
         escrow: market.addresses.escrow,
     };
-    let store = Arc::new(Store::open(&config.store.dir, id)?);
+    let store = Arc::new(match &config.store.url {
+        Some(url) => Store::connect(url, id)?,
+        None => Store::open(&config.store.dir, id)?,
+    });
     let bundles = Bundles::open(config.evidence_dir(), config.evidence.max_bytes)?;
     let timeout = Duration::from_millis(config.evidence.timeout_ms);
     let sources = Sources::new(&config.evidence.sources, timeout)?;
     let rpc_timeout = Duration::from_millis(config.chain.timeout_ms);
-    let streams = endpoints.clone();
     let endpoints = Arc::new(Endpoints::new(
         endpoints,
         market.addresses.escrow,
@@ -155,38 +179,33 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
     let (arrived, arrived_rx) = mpsc::channel(1024);
     let wake_outbox = Arc::new(Notify::new());
     let wake_intake = Arc::new(Notify::new());
+    let exchange = Arc::new(Exchange::new(
+        Arc::clone(&store),
+        market.clone(),
+        Arc::clone(&endpoints),
+        signers.verdict.iter().map(|key| key.address()).collect(),
+        Arc::clone(&metrics),
+        jobs_tx.clone(),
+    ));
 
     let listener = TcpListener::bind(config.server.listen)
         .await
         .with_context(|| format!("server.listen {}", config.server.listen))?;
     tracing::info!(listen = %listener.local_addr()?, "listening");
-    let app = api::router(Api {
+    let leader = Leader {
         store: Arc::clone(&store),
         bundles: bundles.clone(),
-        anchors: Arc::clone(&anchors),
-        head: head.clone(),
+        endpoints: Arc::clone(&endpoints),
+        market: market.clone(),
+        gas: signers.gas.clone(),
+        config: config.clone(),
+        head,
         metrics: Arc::clone(&metrics),
-        arrived,
-    });
-    let outbox = Outbox::new(
-        Arc::clone(&store),
-        Arc::clone(&endpoints),
-        &market,
-        signers.gas.clone(),
-        Duration::from_millis(config.submit.replace_after_ms),
-        u128::from(config.submit.max_fee_gwei) * 1_000_000_000,
-        head.clone(),
-        Arc::clone(&metrics),
-    );
-    let intake = Intake::new(
-        Arc::clone(&endpoints),
-        Arc::clone(&store),
-        market.first_block,
-        config.chain.confirmations,
-        config.chain.finality,
-    );
-    let poll = config.poll();
-    let workers_count = config.server.workers;
+        head_tx,
+        jobs: jobs_tx.clone(),
+        wake_intake: Arc::clone(&wake_intake),
+        wake_outbox: Arc::clone(&wake_outbox),
+    };
     let pipeline = Arc::new(Pipeline {
         store: Arc::clone(&store),
         bundles,
@@ -195,12 +214,28 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
         endpoints,
         signers,
         anchors,
+        exchange: Arc::clone(&exchange),
         supplier,
-        head,
+        stagger: Duration::from_millis(config.quorum.stagger_ms),
+        head: leader.head.clone(),
         metrics: Arc::clone(&metrics),
     });
 
+    let (gas_tx, gas) = watch::channel(None);
+    let app = api::router(Api {
+        store: Arc::clone(&store),
+        bundles: pipeline.bundles.clone(),
+        anchors: Arc::clone(&pipeline.anchors),
+        head: leader.head.clone(),
+        metrics: Arc::clone(&metrics),
+        exchange: Arc::clone(&exchange),
+        pipeline: Arc::clone(&pipeline),
+        gas,
+        limits: Arc::new(api::Limits::new(config.server.workers)),
+        arrived,
+    });
     let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(watch_gas(Arc::clone(&pipeline), gas_tx, cancel.clone()));
     let stop = cancel.clone();
     tasks.spawn(async move {
         let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
@@ -208,35 +243,28 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
             tracing::error!(code = "server_failed", %error, "HTTP server stopped");
         }
     });
-    tasks.spawn(watch_heads(
-        streams,
-        Arc::clone(&wake_intake),
-        cancel.clone(),
-    ));
-    tasks.spawn(outbox.run(Arc::clone(&wake_outbox), jobs_tx.clone(), cancel.clone()));
-    tasks.spawn(workers::run(
-        pipeline,
-        Arc::clone(&wake_outbox),
-        jobs_rx,
-        workers_count,
-        cancel.clone(),
-    ));
-    tasks.spawn(wake_arrived(
-        arrived_rx,
-        Arc::clone(&store),
-        jobs_tx.clone(),
-    ));
-    tasks.spawn(follow(
-        intake,
-        Arc::clone(&store),
-        metrics,
-        head_tx,
-        jobs_tx,
-        wake_intake,
-        poll,
-        cancel.clone(),
-    ));
-    wake_outbox.notify_one();
+    let endpoints = Arc::clone(&pipeline.endpoints);
+    tasks.spawn(watch_heads(endpoints, wake_intake, cancel.clone()));
+    let (endpoints, stop) = (Arc::clone(&pipeline.endpoints), cancel.clone());
+    tasks.spawn(async move { endpoints.reconnect(&deployment, stop).await });
+    let timeout = Duration::from_millis(config.quorum.timeout_ms);
+    tasks.spawn(exchange.run(config.peers(), timeout, cancel.clone()));
+    tasks.spawn(wake_arrived(arrived_rx, Arc::clone(&store), jobs_tx));
+    let (workers, stop) = (config.server.workers, cancel.clone());
+    if store.is_shared() {
+        tasks.spawn(workers::run_shared(
+            pipeline,
+            wake_outbox,
+            jobs_rx,
+            workers,
+            stop,
+        ));
+        tasks.spawn(leader.when_elected(cancel.clone()));
+    } else {
+        tasks.spawn(workers::run(pipeline, wake_outbox, jobs_rx, workers, stop));
+        let stop = cancel.clone();
+        tasks.spawn(async move { leader.lead(stop).await });
+    }
 
     cancel.cancelled().await;
     tracing::info!("stopping");
@@ -253,109 +281,58 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
     Ok(())
 }
 
-/// Catches up whenever a block is announced, and every `poll` anyway.
-#[allow(clippy::too_many_arguments, reason = "spawned once, by `run`")]
-async fn follow(
-    mut intake: Intake<Arc<Endpoints>>,
-    store: Arc<Store>,
-    metrics: Arc<Metrics>,
-    head: watch::Sender<Option<BlockRef>>,
-    jobs: mpsc::Sender<JobId>,
-    wake: Arc<Notify>,
-    poll: Duration,
+/// Asks now and then what the account that pays for transactions has.
+async fn watch_gas(
+    pipeline: Arc<Pipeline>,
+    balance: watch::Sender<Option<Balance>>,
     cancel: CancellationToken,
 ) {
-    // What a restart finds open goes on where it was.
-    let mut touched = open_jobs(&store);
-    let mut resumed = false;
+    let account = pipeline.signers.gas.address();
     loop {
-        // Cut off between blocks, never in a write: `take_in` and `roll_back` do not wait.
-        let caught_up = tokio::select! {
-            () = cancel.cancelled() => return,
-            caught_up = intake.catch_up() => caught_up,
-        };
-        match caught_up {
-            Ok(progress) => {
-                metrics.caught_up(&progress);
-                touched.extend(&progress.touched);
-                head.send_if_modified(|head| {
-                    let changed = *head != progress.head;
-                    *head = progress.head;
-                    changed
-                });
-                if !resumed {
-                    resumed = true;
-                    tracing::info!(
-                        block = progress.head.map(|head| head.number),
-                        open = touched.len(),
-                        "caught up"
-                    );
+        if let Some(provider) = pipeline.endpoints.current() {
+            match provider.get_balance(account).await {
+                Ok(wei) => {
+                    pipeline.metrics.gas_balance(f64::from(wei) / 1e18);
+                    let wei = wei.to_string();
+                    balance.send_replace(Some(Balance { account, wei }));
                 }
-            }
-            Err(error) => {
-                tracing::warn!(code = "intake_failed", %error, "intake stopped short");
-            }
-        }
-        // Jobs wait for the first head: deadlines are the chain's.
-        if head.borrow().is_some() {
-            for id in touched.drain(..) {
-                if jobs.send(id).await.is_err() {
-                    return;
-                }
+                Err(error) => tracing::debug!(%error, "no balance"),
             }
         }
         tokio::select! {
             () = cancel.cancelled() => return,
-            () = wake.notified() => {}
-            () = tokio::time::sleep(poll) => {}
+            () = tokio::time::sleep(BALANCE) => {}
         }
     }
 }
 
-fn open_jobs(store: &Store) -> Vec<JobId> {
-    let jobs = match store.jobs() {
-        Ok(jobs) => jobs,
-        Err(error) => {
-            tracing::error!(code = "store_failed", %error, "open jobs cannot be read");
-            return Vec::new();
-        }
-    };
-    jobs.filter_map(|job| match job {
-        Ok(job) => (!job.stage.is_over()).then_some(job.id),
-        Err(error) => {
-            tracing::error!(code = "store_failed", %error, "job skipped");
-            None
-        }
-    })
-    .collect()
-}
-
 /// Tells intake of new blocks as endpoints with subscriptions announce them. One that breaks is
 /// tried again; intake polls meanwhile, so nothing is lost.
-async fn watch_heads(
-    endpoints: Vec<(String, alloy::providers::DynProvider)>,
-    wake: Arc<Notify>,
-    cancel: CancellationToken,
-) {
-    use alloy::providers::Provider;
-    let streams = endpoints.into_iter().map(|(name, provider)| {
-        let wake = Arc::clone(&wake);
+async fn watch_heads(endpoints: Arc<Endpoints>, wake: Arc<Notify>, cancel: CancellationToken) {
+    let streams = (0..endpoints.len()).map(|index| {
+        let (endpoints, wake) = (&endpoints, &wake);
         async move {
-            // HTTP endpoints have no subscriptions.
-            if provider.client().pubsub_frontend().is_none() {
-                return;
-            }
             loop {
-                match provider.subscribe_blocks().await {
-                    Ok(subscription) => {
-                        let mut blocks = subscription.into_stream();
-                        while blocks.next().await.is_some() {
-                            wake.notify_one();
-                        }
-                        tracing::warn!(code = "subscription_lost", endpoint = name, "subscription ended, polling");
+                if let Some(provider) = endpoints.get(index) {
+                    // HTTP endpoints have no subscriptions.
+                    if provider.client().pubsub_frontend().is_none() {
+                        return;
                     }
-                    Err(error) => {
-                        tracing::warn!(code = "subscription_failed", endpoint = name, %error, "no subscription, polling");
+                    match provider.subscribe_blocks().await {
+                        Ok(subscription) => {
+                            let mut blocks = subscription.into_stream();
+                            while blocks.next().await.is_some() {
+                                wake.notify_one();
+                            }
+                            tracing::warn!(
+                                code = "subscription_lost",
+                                endpoint = index,
+                                "subscription ended, polling"
+                            );
+                        }
+                        Err(error) => {
+                            tracing::debug!(endpoint = index, %error, "no subscription, polling");
+                        }
                     }
                 }
                 tokio::time::sleep(RECONNECT).await;
@@ -375,15 +352,10 @@ async fn wake_arrived(
     jobs: mpsc::Sender<JobId>,
 ) {
     while let Some(digest) = arrived.recv().await {
-        let waiting: Vec<JobId> = match store.jobs() {
-            Ok(all) => all
-                .filter_map(Result::ok)
-                .filter(|job| job.id.evidence == digest && job.stage == Stage::Seen)
-                .map(|job| job.id)
-                .collect(),
-            Err(_) => continue,
+        let Ok(open) = store.open_jobs() else {
+            continue;
         };
-        for id in waiting {
+        for id in open.into_iter().filter(|id| id.evidence == digest) {
             if jobs.send(id).await.is_err() {
                 return;
             }

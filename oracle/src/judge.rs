@@ -10,7 +10,7 @@ use vouch_evidence::judge::{Finding, Judgement, Leg, judge};
 use vouch_evidence::policy::{Bits, CpuTcb, Policy, Requirements, Term, Workloads};
 use vouch_evidence::session::{self, Expected, SessionClaims, Started, Supplement};
 use vouch_evidence::sev_snp::Tcb;
-use vouch_evidence::{Anchors, Rejection, Time, Verifier};
+use vouch_evidence::{Anchors, Observe, Rejection, Time, Verifier};
 use vouch_protocol::statement::{Statement, inputs_digest};
 use vouch_protocol::{Clause, Clauses, Phase, Reason};
 
@@ -66,8 +66,8 @@ pub enum Decision {
     },
 }
 
-/// Decides a case.
-pub fn decide(case: &Case, anchors: &Anchors) -> Decision {
+/// Decides a case, and shows every check of its evidence to `observer`.
+pub fn decide<O: Observe>(case: &Case, anchors: &Anchors, observer: &mut O) -> Decision {
     let terms = &case.order.terms;
     let mut verdict = Verdict {
         order: case.job.order,
@@ -92,13 +92,9 @@ pub fn decide(case: &Case, anchors: &Anchors) -> Decision {
         }
     };
     let time = Time::from_unix(case.observed_at);
-    let verified = session::verify_with(
-        &case.bundle,
-        &expected,
-        case.supplement.as_ref(),
-        &Verifier::new(anchors, time),
-        &mut (),
-    );
+    let verifier = Verifier::new(anchors, time);
+    let supplement = case.supplement.as_ref();
+    let verified = session::verify_with(&case.bundle, &expected, supplement, &verifier, observer);
     let claims = match verified {
         Ok(claims) => claims,
         Err(rejection) => return conclude(verdict, rejection.reason, rejection.to_string()),

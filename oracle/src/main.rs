@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use vouch_oracle::config::Config;
 use vouch_oracle::store::Store;
+use vouch_oracle::store::model::Stage;
 use vouch_oracle::{api, daemon};
 
 /// Follows orders, verifies evidence, signs and submits verdicts.
@@ -42,6 +43,24 @@ struct ConfigArg {
     /// The configuration; oracle/oracle.example.toml explains every key.
     #[arg(long, value_name = "FILE", env = "VOUCH_ORACLE_CONFIG")]
     config: PathBuf,
+    /// A `PostgreSQL` server that several daemons share, instead of the embedded database.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "VOUCH_ORACLE_STORE",
+        hide_env_values = true
+    )]
+    store: Option<String>,
+}
+
+impl ConfigArg {
+    fn load(&self) -> anyhow::Result<Config> {
+        let mut config = Config::load(&self.config)?;
+        if let Some(url) = &self.store {
+            config.store.url = Some(url.clone());
+        }
+        Ok(config)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,6 +78,15 @@ enum Command {
         #[command(flatten)]
         config: ConfigArg,
     },
+    /// Take the jobs of an order up again that were given up. The embedded store must not be in use.
+    Retry {
+        /// The order's id.
+        order: String,
+        #[command(flatten)]
+        config: ConfigArg,
+    },
+    /// Write every job with its verdict and signatures, one JSON object per line.
+    Export(ConfigArg),
 }
 
 #[tokio::main]
@@ -83,21 +111,20 @@ async fn answer(args: Args) -> anyhow::Result<()> {
         LogFormat::Json => logs.json().flatten_event(true).init(),
     }
     match args.command {
-        Command::Run(file) => run(Config::load(&file.config)?).await,
+        Command::Run(file) => run(file.load()?).await,
         Command::CheckConfig(file) => {
-            daemon::check(Config::load(&file.config)?).await?;
+            daemon::check(file.load()?).await?;
             println!("{}: ok", file.config.display());
             Ok(())
         }
         Command::Status(file) => {
-            let config = Config::load(&file.config)?;
+            let config = file.load()?;
             let url = format!("http://{}/v1/status", config.server.listen);
             show(&config, &url, |store| Ok(api::summary(store, None)?)).await
         }
         Command::Job { order, config } => {
-            let config = Config::load(&config.config)?;
-            let id = B256::from_str(&order)
-                .with_context(|| format!("order {order:?}: expected 32 bytes of hex"))?;
+            let config = config.load()?;
+            let id = order_id(&order)?;
             let url = format!("http://{}/v1/jobs?order={id}", config.server.listen);
             show(&config, &url, |store| {
                 let jobs = store.jobs_of(id)?.into_iter();
@@ -106,7 +133,52 @@ async fn answer(args: Args) -> anyhow::Result<()> {
             })
             .await
         }
+        Command::Retry { order, config } => {
+            let id = order_id(&order)?;
+            retry(&config.load()?, id).await
+        }
+        Command::Export(file) => {
+            let store = store_to_read(&file.load()?)?;
+            let mut out = std::io::stdout().lock();
+            for job in store.jobs()? {
+                let shown = api::show(&store, job?)?;
+                serde_json::to_writer(&mut out, &shown)?;
+                std::io::Write::write_all(&mut out, b"\n")?;
+            }
+            Ok(())
+        }
     }
+}
+
+fn order_id(text: &str) -> anyhow::Result<B256> {
+    B256::from_str(text).with_context(|| format!("order {text:?}: expected 32 bytes of hex"))
+}
+
+fn store_to_read(config: &Config) -> anyhow::Result<Store> {
+    Ok(match &config.store.url {
+        Some(url) => Store::connect_to_read(url)?,
+        None => Store::open_to_read(&config.store.dir)?,
+    })
+}
+
+async fn retry(config: &Config, order: B256) -> anyhow::Result<()> {
+    let market = store_to_read(config)?.market()?;
+    let market = market.context("the store is empty")?;
+    let store = match &config.store.url {
+        Some(url) => Store::connect(url, market)?,
+        None => Store::open(&config.store.dir, market)
+            .context("the store is in use: stop the daemon first")?,
+    };
+    let mut taken = 0;
+    for job in store.jobs_of(order)? {
+        if matches!(job.stage, Stage::Abandoned { .. }) {
+            store.retry(&job.id)?;
+            taken += 1;
+        }
+    }
+    anyhow::ensure!(taken > 0, "order {order}: no job of it was given up");
+    println!("{taken} taken up again");
+    Ok(())
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
@@ -137,7 +209,7 @@ async fn show(
     let answer = match reqwest::get(url).await {
         Ok(response) => response.json().await?,
         Err(_) => {
-            let store = Store::open_to_read(&config.store.dir)
+            let store = store_to_read(config)
                 .with_context(|| format!("no daemon at {url}, and no store"))?;
             read(&store)?
         }

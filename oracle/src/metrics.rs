@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use vouch_protocol::Reason;
 
+use crate::quorum::Refused;
 use crate::store::model::Mined;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -28,8 +29,11 @@ pub struct Metrics {
     malformed: Counter,
     reorganisations: Counter,
     replaced: Counter,
+    shares_refused: Family<ByReason, Counter>,
+    equivocations: Counter,
     outbox: Gauge,
     block: Gauge<u64, AtomicU64>,
+    gas_balance: Gauge<f64, AtomicU64>,
     verification: Histogram,
     latency: Histogram,
 }
@@ -44,8 +48,11 @@ impl Default for Metrics {
             malformed: Counter::default(),
             reorganisations: Counter::default(),
             replaced: Counter::default(),
+            shares_refused: Family::default(),
+            equivocations: Counter::default(),
             outbox: Gauge::default(),
             block: Gauge::default(),
+            gas_balance: Gauge::default(),
             verification: Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0]),
             latency: Histogram::new([0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0]),
             registry: Registry::default(),
@@ -73,6 +80,16 @@ impl Default for Metrics {
             metrics.replaced.clone(),
         );
         registry.register(
+            "signatures_refused",
+            "Other operators' signatures that were refused",
+            metrics.shares_refused.clone(),
+        );
+        registry.register(
+            "equivocations",
+            "Operators seen to sign two verdicts about the same evidence",
+            metrics.equivocations.clone(),
+        );
+        registry.register(
             "outbox_entries",
             "Transactions waiting",
             metrics.outbox.clone(),
@@ -81,6 +98,11 @@ impl Default for Metrics {
             "block_number",
             "Newest block taken in",
             metrics.block.clone(),
+        );
+        registry.register(
+            "gas_balance_ether",
+            "What the account that pays for transactions has",
+            metrics.gas_balance.clone(),
         );
         registry.register_with_unit(
             "verification",
@@ -124,9 +146,27 @@ impl Metrics {
         self.replaced.inc();
     }
 
+    /// Another operator's signature was refused.
+    pub fn share_refused(&self, refused: &Refused) {
+        let reason = refused.code();
+        self.shares_refused
+            .get_or_create(&ByReason { reason })
+            .inc();
+    }
+
+    /// An operator signed two verdicts about the same evidence.
+    pub fn equivocated(&self) {
+        self.equivocations.inc();
+    }
+
     /// Entries in the outbox.
     pub fn outbox(&self, entries: usize) {
         self.outbox.set(i64::try_from(entries).unwrap_or(i64::MAX));
+    }
+
+    /// What the account that pays for transactions has, in ether.
+    pub fn gas_balance(&self, ether: f64) {
+        self.gas_balance.set(ether);
     }
 
     /// A bundle was verified.

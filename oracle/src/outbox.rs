@@ -20,7 +20,7 @@ use vouch_client::{Error, market};
 use crate::chain::Endpoints;
 use crate::metrics::Metrics;
 use crate::pipeline::backoff;
-use crate::store::model::{BlockRef, Flight, JobId, Mined, OutboxEntry, Trouble};
+use crate::store::model::{BlockRef, Flight, JobId, Mined, OutboxEntry, Stage, Trouble};
 use crate::store::{Store, StoreError};
 use crate::time::now_ms;
 
@@ -32,6 +32,11 @@ const REBROADCAST: Duration = Duration::from_secs(5);
 const BUMP_PERCENT: u128 = 125;
 /// Gas limit, in percent of the estimate.
 const GAS_PERCENT: u64 = 120;
+
+/// Failures after which the wait for an endpoint grows no longer.
+const CHAIN_TRIES: u32 = 3;
+/// Refusals after which signatures are collected anew: the operators have changed since.
+const SIGNERS: [&str; 3] = ["NotOperator", "QuorumNotReached", "SignersNotAscending"];
 
 /// Why an entry made no progress.
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +130,8 @@ impl Outbox {
                 }
             };
             let tick = async {
-                match pending {
+                // Other workers on a shared store fill it without telling.
+                match pending || self.store.is_shared() {
                     true => tokio::time::sleep(TICK).await,
                     false => std::future::pending().await,
                 }
@@ -172,10 +178,9 @@ impl Outbox {
     }
 
     fn provider(&self) -> Result<DynProvider, OutboxError> {
-        let current = self.endpoints.current();
-        current
-            .map(|(_, provider)| provider.clone())
-            .ok_or_else(|| OutboxError::Build("no endpoint".into()))
+        self.endpoints
+            .current()
+            .ok_or_else(|| OutboxError::Build("no endpoint is up".into()))
     }
 
     /// First broadcast. A call that the contract would refuse never gets a nonce.
@@ -234,7 +239,7 @@ impl Outbox {
         flight.raw = signed.encoded_2718().into();
         flight.hashes.push(hash);
         flight.at_ms = now_ms();
-        self.store.in_flight(id, Some(flight.clone()))?;
+        self.store.in_flight(id, Some(&flight))?;
         tracing::info!(
             job = %id, tx = %hash, nonce = flight.nonce, gas = flight.gas,
             max_fee_per_gas = flight.max_fee_per_gas, "sending"
@@ -342,12 +347,16 @@ impl Outbox {
         done: &mpsc::Sender<JobId>,
     ) -> Result<(), OutboxError> {
         let tries = self.resting.get(id).map_or(0, |(_, tries)| tries + 1);
-        let wait = backoff(tries);
-        self.resting.insert(*id, (Instant::now() + wait, tries));
         let revert = match error {
             OutboxError::Chain(error) => error.revert(),
             _ => None,
         };
+        // An endpoint may answer the next question: it is not left alone for long.
+        let wait = backoff(match revert {
+            Some(_) => tries,
+            None => tries.min(CHAIN_TRIES),
+        });
+        self.resting.insert(*id, (Instant::now() + wait, tries));
         let code = revert.map_or("send_failed", |_| "refused");
         tracing::warn!(job = %id, code, %error, retry_ms = wait.as_millis() as u64, "not sent");
         let Some(job) = self.store.job(id)? else {
@@ -366,14 +375,21 @@ impl Outbox {
                 detail: error.to_string(),
                 at_ms: now_ms(),
             };
-            self.store.troubled(id, &job.stage, trouble).map(|_| ())
+            match revert.is_some_and(|revert| SIGNERS.iter().any(|name| revert.is(name))) {
+                true => self.store.unsigned(id),
+                false => self.store.troubled(id, &job.stage, &trouble).map(|_| ()),
+            }
         };
         match result {
             // The chain decided meanwhile.
             Ok(()) | Err(StoreError::Overtaken { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        if late {
+        if self
+            .store
+            .job(id)?
+            .is_some_and(|job| job.stage != Stage::Submitted)
+        {
             let _ = done.send(*id).await;
         }
         Ok(())

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy::primitives::B256;
 use alloy::sol_types::{SolCall, SolValue};
 use tokio::sync::watch;
 use vouch_abi::{IEscrow, Verdict};
-use vouch_client::Market;
 use vouch_client::verdict::{Signed, concatenate, digest};
-use vouch_evidence::Anchors;
+use vouch_client::{Market, State};
+use vouch_evidence::{Anchors, Check, Explanation, Observe};
 use vouch_protocol::{Phase, Reason, challenge};
 
 use crate::bundles::{BundleError, Bundles, Sources};
@@ -21,10 +22,11 @@ use crate::facts::{Order, Started};
 use crate::judge::{self, Case, Decision};
 use crate::keys::Signers;
 use crate::metrics::Metrics;
+use crate::quorum::{self, Exchange, Message};
 use crate::store::model::{
     BlockRef, EvidenceMeta, Job, JobId, OutboxEntry, Stage, StoredVerdict, Trouble,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Shared, Store, StoreError};
 use crate::time::now_ms;
 
 /// First wait after trouble; it doubles with each try.
@@ -60,6 +62,14 @@ pub enum StepError {
     Worker(#[from] tokio::task::JoinError),
 }
 
+/// Why there is nothing to judge.
+enum Lacking {
+    /// It may come yet.
+    For(Option<Reason>, String),
+    /// It cannot come.
+    Never(String),
+}
+
 /// Everything a step needs.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -75,6 +85,10 @@ pub struct Pipeline {
     pub endpoints: Arc<Endpoints>,
     /// Who signs.
     pub signers: Signers,
+    /// The other operators.
+    pub exchange: Arc<Exchange>,
+    /// How long an operator with a quorum waits for each that should submit before it.
+    pub stagger: Duration,
     /// Whom to trust.
     pub anchors: Arc<Anchors>,
     /// Where collateral comes from that bundles do not bring.
@@ -117,7 +131,7 @@ impl Pipeline {
             Stage::Seen => self.fetch(&job).await,
             Stage::Fetched => self.verify(&job, order).await,
             Stage::Verified => self.sign(&job).await,
-            Stage::Signed => self.submit(&job, order),
+            Stage::Signed => self.submit(&job, order).await,
             Stage::Submitted | Stage::Final(_) | Stage::Abandoned { .. } => Ok(Outcome::Over),
         }
     }
@@ -144,18 +158,123 @@ impl Pipeline {
     }
 
     async fn verify(&self, job: &Job, order: Order) -> Result<Outcome, StepError> {
+        let case = match self.case(job, order).await? {
+            Ok(case) => case,
+            Err(Lacking::For(reason, detail)) => return self.trouble(job, reason, detail),
+            Err(Lacking::Never(why)) => return self.abandon(job, why),
+        };
+        let domain = self.market.domain();
+        let (_, decision, (), note) = self.decide(case, ()).await?;
+        let with = |detail: String| match &note {
+            Some(note) => format!("{detail}; {note}"),
+            None => detail,
+        };
+        match decision {
+            Decision::Inconclusive { reason, detail } => {
+                self.trouble(job, Some(reason), with(detail))
+            }
+            Decision::Conclusive {
+                verdict,
+                reason,
+                detail,
+            } => {
+                let stored = StoredVerdict {
+                    digest: digest(&verdict, &domain),
+                    verdict: verdict.abi_encode().into(),
+                    reason: reason.code(),
+                    detail: with(detail),
+                    signatures: Vec::new(),
+                };
+                self.store.verified(&job.id, &stored)?;
+                self.metrics.verdict(reason);
+                tracing::info!(
+                    job = %job.id, code = reason.code(), reason = reason.name(),
+                    digest = %stored.digest, detail = stored.detail, "verified"
+                );
+                Ok(Outcome::Advanced)
+            }
+        }
+    }
+
+    /// Every check of a job's evidence, made again for a person to read; what is lacking where it
+    /// cannot be made.
+    ///
+    /// # Errors
+    /// [`StepError`].
+    pub async fn explain(
+        &self,
+        job: &Job,
+    ) -> Result<Result<(Vec<u8>, Decision, Vec<Check>), String>, StepError> {
+        let facts = self.store.facts(job.id.order)?;
+        let Some(order) = Order::from_facts(job.id.order, &facts) else {
+            return Ok(Err("the order was never placed".into()));
+        };
+        let case = match self.case(job, order).await? {
+            Ok(case) => case,
+            Err(Lacking::For(_, detail) | Lacking::Never(detail)) => return Ok(Err(detail)),
+        };
+        let (case, decision, explanation, _) = self.decide(case, Explanation::default()).await?;
+        Ok(Ok((case.bundle, decision, explanation.into_checks())))
+    }
+
+    /// Decides a case on a thread that may block, with collateral fetched where the bundle's leaves
+    /// something open. Hands back the case, what the observer saw last, and a note of what was fetched.
+    async fn decide<O>(
+        &self,
+        case: Case,
+        observer: O,
+    ) -> Result<(Case, Decision, O, Option<String>), StepError>
+    where
+        O: Observe + Clone + Send + 'static,
+    {
+        let (mut case, decision, seen) = self.decide_once(case, observer.clone()).await?;
+        let Decision::Inconclusive { reason, .. } = &decision else {
+            return Ok((case, decision, seen, None));
+        };
+        if !self.supplier.can_help(*reason) {
+            return Ok((case, decision, seen, None));
+        }
+        let found = self.supplier.supply(&case.bundle, case.observed_at).await?;
+        case.supplement = Some(found.supplement);
+        let (case, decision, seen) = self.decide_once(case, observer).await?;
+        Ok((case, decision, seen, Some(found.note)))
+    }
+
+    async fn decide_once<O>(
+        &self,
+        case: Case,
+        mut observer: O,
+    ) -> Result<(Case, Decision, O), StepError>
+    where
+        O: Observe + Send + 'static,
+    {
+        let anchors = Arc::clone(&self.anchors);
+        let started = std::time::Instant::now();
+        let decided = tokio::task::spawn_blocking(move || {
+            let decision = judge::decide(&case, &anchors, &mut observer);
+            (case, decision, observer)
+        });
+        let decided = decided.await?;
+        self.metrics.verified(started.elapsed());
+        Ok(decided)
+    }
+
+    /// Everything that the verdict about a job depends on.
+    async fn case(&self, job: &Job, order: Order) -> Result<Result<Case, Lacking>, StepError> {
         let Some(bundle) = self.bundles.get(job.id.evidence).await? else {
-            let detail = "the bundle is gone from the evidence store".to_owned();
             // Fetched from a source again, or put by its provider again.
             let found = self.sources.fetch(&self.bundles, job.id.evidence).await;
-            return match found {
-                Ok(_) => Ok(Outcome::Advanced),
-                Err(_) => self.trouble(job, Some(Reason::EvidenceMissing), detail),
+            let detail = match found {
+                Ok(_) => "the bundle was gone from the evidence store, and is back",
+                Err(_) => "the bundle is gone from the evidence store",
             };
+            let reason = Some(Reason::EvidenceMissing);
+            return Ok(Err(Lacking::For(reason, detail.to_owned())));
         };
         let phase = job.id.phase.0;
         let Some(block) = order.challenge_block(phase) else {
-            return self.abandon(job, format!("evidence announced before the {phase} phase"));
+            let why = format!("evidence announced before the {phase} phase");
+            return Ok(Err(Lacking::Never(why)));
         };
         let market = self.market();
         let policies = market
@@ -169,13 +288,13 @@ impl Pipeline {
                         "start verdict {} is not in transaction {}",
                         started.verdict, started.at.tx
                     );
-                    return self.trouble(job, None, detail);
+                    return Ok(Err(Lacking::For(None, detail)));
                 }
                 verdict
             }
             _ => None,
         };
-        let case = Case {
+        Ok(Ok(Case {
             bundle,
             job: job.id,
             challenge: challenge(
@@ -193,100 +312,76 @@ impl Pipeline {
             policies,
             started,
             supplement: None,
-        };
-        let (mut case, mut decision) = self.decide(case).await?;
-        let mut supplied = None;
-        if let Decision::Inconclusive { reason, .. } = &decision
-            && self.supplier.can_help(*reason)
-        {
-            let found = self.supplier.supply(&case.bundle, case.observed_at).await?;
-            case.supplement = Some(found.supplement);
-            supplied = Some(found.note);
-            decision = self.decide(case).await?.1;
-        }
-        let with = |detail: String| match &supplied {
-            Some(note) => format!("{detail}; {note}"),
-            None => detail,
-        };
-        match decision {
-            Decision::Inconclusive { reason, detail } => {
-                self.trouble(job, Some(reason), with(detail))
-            }
-            Decision::Conclusive {
-                verdict,
-                reason,
-                detail,
-            } => {
-                let stored = StoredVerdict {
-                    digest: digest(&verdict, &market.domain()),
-                    verdict: verdict.abi_encode().into(),
-                    reason: reason.code(),
-                    detail: with(detail),
-                    signatures: Vec::new(),
-                };
-                self.store.verified(&job.id, &stored)?;
-                self.metrics.verdict(reason);
-                tracing::info!(
-                    job = %job.id, code = reason.code(), reason = reason.name(),
-                    digest = %stored.digest, detail = stored.detail, "verified"
-                );
-                Ok(Outcome::Advanced)
-            }
-        }
+        }))
     }
 
-    /// Decides a case on a thread that may block, and hands it back.
-    async fn decide(&self, case: Case) -> Result<(Case, Decision), StepError> {
-        let anchors = Arc::clone(&self.anchors);
-        let started = std::time::Instant::now();
-        let decided = tokio::task::spawn_blocking(move || {
-            let decision = judge::decide(&case, &anchors);
-            (case, decision)
-        });
-        let decided = decided.await?;
-        self.metrics.verified(started.elapsed());
-        Ok(decided)
-    }
-
+    /// Signs with each of this daemon's keys, and goes on once a quorum has signed the same.
     async fn sign(&self, job: &Job) -> Result<Outcome, StepError> {
         let Some(mut stored) = self.store.verdict(&job.id)? else {
             return self.abandon(job, "its verdict is missing from the store".into());
         };
-        let attestation = self.market().attestation();
-        let quorum = attestation
-            .quorum()
-            .call()
-            .await
-            .map_err(vouch_client::Error::from)?;
-        let mut signed = Vec::with_capacity(self.signers.verdict.len());
+        let market = self.market();
+        let operators = self.exchange.operators();
+        let mut shares = self.store.shares(&job.id)?;
+        shares.retain(|share| share.block == job.block.hash);
         for signer in &self.signers.verdict {
-            let active = attestation.isOperator(signer.address()).call().await;
-            if active.map_err(vouch_client::Error::from)? {
-                signed.push(Signed::new(stored.digest, signer)?);
+            let own = signer.address();
+            if shares.iter().any(|share| share.signer == own)
+                || operators.is_operator(&market, own).await? != Some(true)
+            {
+                continue;
+            }
+            let domain = market.domain();
+            let share = Message::sign(job.id, job.block.hash, &stored, signer, &domain)?;
+            // Kept before anybody sees it: what was signed once is not signed otherwise after a crash.
+            match self.store.share(&job.id, &share)? {
+                Shared::New | Shared::Known => {
+                    self.exchange.tell();
+                    shares.push(share);
+                }
+                refused => {
+                    let detail = format!("own signature not kept: {refused:?}");
+                    return self.trouble(job, None, detail);
+                }
             }
         }
-        // More than the quorum would only cost gas.
-        signed.truncate(usize::from(quorum));
+        let quorum = operators.quorum(&market).await?;
+        let mut active = Vec::with_capacity(shares.len());
+        for share in shares {
+            if operators.is_operator(&market, share.signer).await? == Some(true) {
+                active.push(share);
+            }
+        }
+        let own = self.exchange.own();
+        let signed = quorum::choose(&active, stored.digest, own, quorum.into());
         if signed.len() < usize::from(quorum) {
+            let others = active.iter().filter(|share| share.digest != stored.digest);
             let detail = format!(
-                "expected {quorum} signatures of operators, this daemon has {}",
-                signed.len()
+                "{} of {quorum} operators signed this verdict, {} another",
+                signed.len(),
+                others.count()
             );
             return self.trouble(job, None, detail);
         }
-        stored.signatures = signed
-            .iter()
-            .map(|signed| signed.signature.as_bytes().to_vec().into())
-            .collect();
+        stored.signatures = signed.iter().map(|share| share.signature.clone()).collect();
         self.store.signed(&job.id, &stored)?;
         tracing::info!(job = %job.id, signatures = signed.len(), "signed");
         Ok(Outcome::Advanced)
     }
 
-    fn submit(&self, job: &Job, order: Order) -> Result<Outcome, StepError> {
+    async fn submit(&self, job: &Job, order: Order) -> Result<Outcome, StepError> {
         let Some(stored) = self.store.verdict(&job.id)? else {
             return self.abandon(job, "its verdict is missing from the store".into());
         };
+        if let Some(wait) = self.turn(job, stored.digest)? {
+            return Ok(Outcome::Wait(wait));
+        }
+        // Seen on chain already, though intake has not come to it: nothing to pay for.
+        let record = self.market().record(job.id.order).await?;
+        if record.state != State::before(job.id.phase.0) {
+            let detail = format!("the order is {} on chain", record.state);
+            return self.trouble(job, None, detail);
+        }
         let signatures: Result<Vec<_>, _> = stored
             .signatures
             .iter()
@@ -307,9 +402,20 @@ impl Pipeline {
             flight: None,
             released: false,
         };
-        self.store.submitted(&job.id, entry)?;
+        self.store.submitted(&job.id, &entry)?;
         tracing::info!(job = %job.id, "handed to the outbox");
         Ok(Outcome::Over)
+    }
+
+    /// How long to leave submission to operators whose turn is before; nothing when it is ours.
+    fn turn(&self, job: &Job, digest: B256) -> Result<Option<Duration>, StepError> {
+        let shares = self.store.shares(&job.id)?;
+        let rank = quorum::rank(&shares, digest, self.exchange.own());
+        let turn = self.stagger.saturating_mul(rank);
+        // A clock that was set back must not make the wait longer: then the turn is now.
+        let waited = now_ms().checked_sub(job.since_ms);
+        let waited = waited.map_or(turn, Duration::from_millis);
+        Ok(turn.checked_sub(waited).filter(|wait| !wait.is_zero()))
     }
 
     /// The verdict that started an order, as it stands in the transaction.
@@ -323,10 +429,7 @@ impl Pipeline {
     }
 
     fn market(&self) -> Market {
-        match self.endpoints.current() {
-            Some((_, provider)) => self.market.with(provider.clone()),
-            None => self.market.clone(),
-        }
+        self.endpoints.market(&self.market)
     }
 
     fn abandon(&self, job: &Job, why: String) -> Result<Outcome, StepError> {
@@ -354,7 +457,7 @@ impl Pipeline {
             retry_ms = wait.as_millis() as u64, "no progress"
         );
         self.metrics.trouble(reason);
-        self.store.troubled(&job.id, &job.stage, trouble)?;
+        self.store.troubled(&job.id, &job.stage, &trouble)?;
         Ok(Outcome::Wait(wait))
     }
 }

@@ -1,7 +1,8 @@
-//! Drives jobs: one task per open job, a bounded number of them at work.
+//! Drives jobs: one task per job at hand, a bounded number of them at work.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -10,6 +11,16 @@ use tokio_util::sync::CancellationToken;
 use crate::pipeline::{Outcome, Pipeline, StepError, backoff};
 use crate::store::StoreError;
 use crate::store::model::{JobId, Stage};
+
+/// How long a lease of a job in a shared store lasts: so long a dead worker holds jobs up.
+const LEASE: Duration = Duration::from_secs(5);
+/// How often a shared store is asked for jobs.
+const CLAIM: Duration = Duration::from_millis(100);
+/// Leases at a time, for each worker thread.
+const AHEAD: usize = 8;
+
+/// Failures after which the wait for an endpoint grows no longer.
+const CHAIN_TRIES: u32 = 3;
 
 /// Runs until cancelled. Jobs come by `inbox`, when they are new or changed; a job that is already
 /// being driven is woken instead.
@@ -37,7 +48,7 @@ pub async fn run(
                     None => {
                         let wake = Arc::new(Notify::new());
                         open.insert(job, (Arc::clone(&wake), false));
-                        spawn(&mut tasks, &pipeline, &permits, &outbox, job, wake);
+                        tasks.spawn(drive(pipeline.clone(), permits.clone(), outbox.clone(), job, wake));
                     }
                 }
             }
@@ -48,7 +59,7 @@ pub async fn run(
                     Some((wake, again)) if *again => {
                         *again = false;
                         let wake = Arc::clone(wake);
-                        spawn(&mut tasks, &pipeline, &permits, &outbox, job, wake);
+                        tasks.spawn(drive(pipeline.clone(), permits.clone(), outbox.clone(), job, wake));
                     }
                     _ => {
                         open.remove(&job);
@@ -61,51 +72,130 @@ pub async fn run(
     tasks.shutdown().await;
 }
 
-fn spawn(
-    tasks: &mut JoinSet<JobId>,
-    pipeline: &Arc<Pipeline>,
-    permits: &Arc<Semaphore>,
-    outbox: &Arc<Notify>,
+/// Drives one job until there is nothing to do, or its next step is the outbox's.
+async fn drive(
+    pipeline: Arc<Pipeline>,
+    permits: Arc<Semaphore>,
+    outbox: Arc<Notify>,
     job: JobId,
     wake: Arc<Notify>,
-) {
-    let (pipeline, permits, outbox) = (pipeline.clone(), permits.clone(), outbox.clone());
-    tasks.spawn(async move {
-        let mut failures = 0;
-        loop {
-            let outcome = {
-                let Ok(_permit) = permits.acquire().await else {
-                    return job;
+) -> JobId {
+    let mut failures = 0;
+    loop {
+        let Some(wait) = advance(&pipeline, &permits, &outbox, &job, &mut failures).await else {
+            return job;
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = wake.notified() => {}
+        }
+    }
+}
+
+/// Takes steps for as long as they lead on. Returns how long to wait before the next; nothing where
+/// there is none.
+async fn advance(
+    pipeline: &Pipeline,
+    permits: &Semaphore,
+    outbox: &Notify,
+    job: &JobId,
+    failures: &mut u32,
+) -> Option<Duration> {
+    loop {
+        let outcome = {
+            let _permit = permits.acquire().await.ok()?;
+            pipeline.step(job).await
+        };
+        match outcome {
+            Ok(Outcome::Advanced) => *failures = 0,
+            Ok(Outcome::Over) => {
+                let found = pipeline.store.job(job).ok().flatten();
+                if found.is_some_and(|found| found.stage == Stage::Submitted) {
+                    outbox.notify_one();
+                }
+                return None;
+            }
+            Ok(Outcome::Wait(wait)) => return Some(wait),
+            // The chain decided meanwhile, or a reorganisation took the job away: look again.
+            Err(StepError::Store(StoreError::Overtaken { .. })) => {}
+            Err(error) => {
+                // An endpoint may answer the next question: it is not left alone for long.
+                let longest = match error {
+                    StepError::Chain(_) => CHAIN_TRIES,
+                    _ => u32::MAX,
                 };
-                pipeline.step(&job).await
-            };
-            let wait = match outcome {
-                Ok(Outcome::Advanced) => {
-                    failures = 0;
-                    continue;
-                }
-                Ok(Outcome::Over) => {
-                    if let Ok(Some(found)) = pipeline.store.job(&job)
-                        && found.stage == Stage::Submitted
-                    {
-                        outbox.notify_one();
-                    }
-                    return job;
-                }
-                Ok(Outcome::Wait(wait)) => wait,
-                // The chain decided meanwhile, or a reorganisation took the job away: look again.
-                Err(StepError::Store(StoreError::Overtaken { .. })) => continue,
-                Err(error) => {
-                    let wait = backoff(failures);
-                    failures += 1;
-                    tracing::warn!(%job, code = "step_failed", %error, retry_ms = wait.as_millis() as u64, "step failed");
-                    wait
-                }
-            };
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = wake.notified() => {}
+                let wait = backoff((*failures).min(longest));
+                *failures = failures.saturating_add(1);
+                tracing::warn!(%job, code = "step_failed", %error, retry_ms = wait.as_millis() as u64, "step failed");
+                return Some(wait);
             }
         }
-    });
+    }
+}
+
+/// Runs until cancelled on a store that other daemons share. Jobs are leased; `inbox` only says
+/// which need not wait longer.
+pub async fn run_shared(
+    pipeline: Arc<Pipeline>,
+    outbox: Arc<Notify>,
+    mut inbox: mpsc::Receiver<JobId>,
+    workers: usize,
+    cancel: CancellationToken,
+) {
+    // Another life of this daemon must not renew the leases of the last.
+    let name = format!("{:016x}", rand_name());
+    let permits = Arc::new(Semaphore::new(workers));
+    let mut tasks: JoinSet<JobId> = JoinSet::new();
+    let mut held = 0;
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            job = inbox.recv() => {
+                let Some(job) = job else { break };
+                if let Err(error) = pipeline.store.wake(&job) {
+                    tracing::debug!(%job, %error, "not woken, its wait will end");
+                }
+                continue;
+            }
+            Some(_) = tasks.join_next() => {
+                held = tasks.len();
+                continue;
+            }
+            () = tokio::time::sleep(CLAIM) => {}
+        }
+        let free = (workers * AHEAD).saturating_sub(held);
+        let claimed = match pipeline.store.claim(&name, LEASE, free) {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                tracing::warn!(code = "claim_failed", %error, "no jobs can be claimed");
+                tokio::time::sleep(backoff(2)).await;
+                continue;
+            }
+        };
+        for job in claimed {
+            let (pipeline, permits) = (Arc::clone(&pipeline), Arc::clone(&permits));
+            let (outbox, name) = (Arc::clone(&outbox), name.clone());
+            tasks.spawn(async move {
+                let mut failures = 0;
+                let wait = advance(&pipeline, &permits, &outbox, &job, &mut failures).await;
+                // What is submitted waits for the chain; it is looked at now and then all the same.
+                let wait = wait.unwrap_or(LEASE);
+                if let Err(error) = pipeline.store.park(&name, &job, wait) {
+                    tracing::debug!(%job, %error, "lease not given back, it will end");
+                }
+                job
+            });
+        }
+        held = tasks.len();
+    }
+    tasks.shutdown().await;
+}
+
+/// A name that no other worker has.
+fn rand_name() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // Seeded by the system for each process.
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.finish()
 }

@@ -9,7 +9,7 @@ use vouch_client::{Market, connect};
 /// The mnemonic of every development chain.
 const MNEMONIC: &str = "test test test test test test test test test test test junk";
 /// Accounts before the operators'.
-const FIRST_OPERATOR: u32 = 7;
+const FIRST_OPERATOR: u32 = 6;
 
 /// One account and the market as it sees it.
 #[derive(Clone, Debug)]
@@ -55,8 +55,6 @@ pub(super) struct Cast {
     pub(super) workload: Actor,
     pub(super) provider: Actor,
     pub(super) buyer: Actor,
-    /// Pays for the oracle's transactions.
-    pub(super) relay: Actor,
     /// In ascending order of their addresses, as verdicts have them.
     pub(super) operators: Vec<Actor>,
 }
@@ -81,7 +79,6 @@ impl Cast {
             workload: Actor::new("workload publisher", 3)?,
             provider: Actor::new("GPU provider", 4)?,
             buyer: Actor::new("buyer", 5)?,
-            relay: Actor::new("relay", 6)?,
             operators: keys,
         })
     }
@@ -113,7 +110,7 @@ mod tests {
     fn everybody_has_an_account_of_their_own() {
         let cast = Cast::new(3).unwrap();
         let mut all: Vec<Address> = cast.paid().map(Actor::address).collect();
-        all.extend([cast.governor.address(), cast.relay.address()]);
+        all.push(cast.governor.address());
         let distinct: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), cast.accounts());
         assert_eq!(

@@ -119,7 +119,7 @@ impl Devnet {
     }
 }
 
-/// The oracle.
+/// An operator's daemon.
 #[derive(Debug)]
 pub(super) struct Oracle {
     pub(super) process: Process,
@@ -127,59 +127,76 @@ pub(super) struct Oracle {
     pub(super) url: String,
 }
 
-/// What the oracle is started with.
+/// What the operators' daemons are started with.
 #[derive(Debug)]
 pub(super) struct OracleSetup<'a> {
     pub(super) chain: &'a Devnet,
     pub(super) deployment: &'a Path,
-    /// One for each operator, hex.
-    pub(super) verdict_keys: &'a [String],
-    pub(super) gas_key: &'a str,
+    /// One for each operator, hex: each signs verdicts and pays for its transactions.
+    pub(super) keys: &'a [String],
 }
 
 impl Oracle {
-    /// Starts `vouch-oracle` on a free port and waits until it follows the chain.
-    pub(super) async fn start(bin_dir: &Path, dir: &Path, setup: &OracleSetup<'_>) -> Result<Self> {
-        let port = free_port()?;
-        let config = dir.join("oracle.toml");
-        write_config(&config, dir, setup, port)?;
+    /// Starts a `vouch-oracle` for each operator on free ports and waits until all follow the chain.
+    pub(super) async fn start_all(
+        bin_dir: &Path,
+        dir: &Path,
+        setup: &OracleSetup<'_>,
+    ) -> Result<Vec<Self>> {
+        let ports = free_ports(setup.keys.len())?;
         let program = bin_dir.join("vouch-oracle");
-        let mut process = Process::start("vouch-oracle", &program, dir, |command| {
-            command
-                .arg("run")
-                .arg("--config")
-                .arg(&config)
-                .stdout(Stdio::null());
-            command
-                .env("NO_COLOR", "1")
-                .env("VOUCH_DEMO_GAS", setup.gas_key);
-            for (i, key) in setup.verdict_keys.iter().enumerate() {
-                command.env(format!("VOUCH_DEMO_OPERATOR_{i}"), key);
-            }
-        })?;
-        let url = format!("http://127.0.0.1:{port}");
-        let ready = format!("{url}/readyz");
+        let mut oracles = Vec::with_capacity(ports.len());
+        for (i, key) in setup.keys.iter().enumerate() {
+            let home = dir.join(format!("operator-{}", i + 1));
+            std::fs::create_dir(&home).with_context(|| format!("creating {}", home.display()))?;
+            let config = home.join("oracle.toml");
+            write_config(&config, &home, setup, &ports, i)?;
+            let process = Process::start("vouch-oracle", &program, &home, |command| {
+                command
+                    .arg("run")
+                    .arg("--config")
+                    .arg(&config)
+                    .stdout(Stdio::null());
+                command.env("NO_COLOR", "1").env("VOUCH_DEMO_OPERATOR", key);
+            })?;
+            let url = format!("http://127.0.0.1:{}", ports[i]);
+            oracles.push(Self { process, url });
+        }
+        for oracle in &mut oracles {
+            oracle.ready().await?;
+        }
+        Ok(oracles)
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        let ready = format!("{}/readyz", self.url);
         let http = reqwest::Client::new();
         let begun = Instant::now();
         loop {
-            process.ensure_running()?;
+            self.process.ensure_running()?;
             let answer = http
                 .get(&ready)
                 .timeout(Duration::from_secs(1))
                 .send()
                 .await;
             if answer.is_ok_and(|answer| answer.status().is_success()) {
-                return Ok(Self { process, url });
+                return Ok(());
             }
             if begun.elapsed() > START_LIMIT {
-                return Err(process.failure("was not ready in time"));
+                return Err(self.process.failure("was not ready in time"));
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }
 }
 
-fn write_config(path: &Path, dir: &Path, setup: &OracleSetup<'_>, port: u16) -> Result<()> {
+fn write_config(
+    path: &Path,
+    dir: &Path,
+    setup: &OracleSetup<'_>,
+    ports: &[u16],
+    own: usize,
+) -> Result<()> {
     let mut roots = String::new();
     for (name, der) in crate::simulate::root_files() {
         let file = dir.join(name);
@@ -187,8 +204,10 @@ fn write_config(path: &Path, dir: &Path, setup: &OracleSetup<'_>, port: u16) -> 
         let key = name.trim_end_matches(".der").replace('-', "_");
         roots.push_str(&format!("{key} = {name:?}\n"));
     }
-    let keys: Vec<String> = (0..setup.verdict_keys.len())
-        .map(|i| format!("{{ env = \"VOUCH_DEMO_OPERATOR_{i}\" }}"))
+    // The others are peers of the quorum, and sources of evidence: it is put to one of them.
+    let others: Vec<String> = (0..ports.len())
+        .filter(|i| *i != own)
+        .map(|i| format!("http://127.0.0.1:{}/", ports[i]))
         .collect();
     let text = format!(
         r#"[chain]
@@ -197,11 +216,17 @@ endpoints = [{ws:?}, {http:?}]
 poll_ms = 50
 
 [keys]
-verdict = [{keys}]
-gas = {{ env = "VOUCH_DEMO_GAS" }}
+verdict = [{{ env = "VOUCH_DEMO_OPERATOR" }}]
+gas = {{ env = "VOUCH_DEMO_OPERATOR" }}
 
 [store]
-dir = "oracle-db"
+dir = "db"
+
+[evidence]
+sources = {others:?}
+
+[quorum]
+peers = {others:?}
 
 [trust.simulated]
 {roots}
@@ -211,14 +236,19 @@ listen = "127.0.0.1:{port}"
         deployment = setup.deployment,
         ws = setup.chain.ws_url(),
         http = setup.chain.url(),
-        keys = keys.join(", "),
+        port = ports[own],
     );
     std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
-    Ok(listener.local_addr()?.port())
+/// Ports that differ: all are held until the last is found.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let listeners: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .collect::<Result<_, _>>()
+        .context("finding free ports")?;
+    let port = |listener: &TcpListener| Ok(listener.local_addr()?.port());
+    listeners.iter().map(port).collect()
 }
 
 #[cfg(test)]

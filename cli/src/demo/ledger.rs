@@ -50,8 +50,8 @@ impl Deal {
         self.rate * U256::from(seconds.min(self.max_duration.into()))
     }
 
-    /// What the ending must change.
-    pub(super) fn changes(&self, ending: Ending) -> Changes {
+    /// What the ending must change, where the operators in `signed` signed its verdict.
+    pub(super) fn changes(&self, ending: Ending, signed: &[usize]) -> Changes {
         let zero = I256::ZERO;
         let mut changes = match ending {
             Ending::Settled { seconds } => {
@@ -82,10 +82,16 @@ impl Deal {
         // Whoever signed the verdict that ended the order shares the fee; what is left over of the
         // division goes to the first of them.
         changes.buyer -= plus(self.oracle_fee);
-        let count = U256::from(self.operators);
+        let count = U256::from(signed.len().max(1));
         let (share, rest) = (self.oracle_fee / count, self.oracle_fee % count);
-        changes.operators = vec![plus(share); self.operators];
-        changes.operators[0] += plus(rest);
+        let first = signed.iter().min();
+        changes.operators = (0..self.operators)
+            .map(|i| match (signed.contains(&i), Some(&i) == first) {
+                (false, _) => zero,
+                (true, false) => plus(share),
+                (true, true) => plus(share + rest),
+            })
+            .collect();
         changes
     }
 }
@@ -136,7 +142,7 @@ mod tests {
             Ending::Refunded { forged: false },
         ] {
             let sum = deal()
-                .changes(ending)
+                .changes(ending, &[0, 1, 2])
                 .all()
                 .into_iter()
                 .fold(I256::ZERO, |a, b| a + b);
@@ -146,7 +152,7 @@ mod tests {
 
     #[test]
     fn compute_is_paid_for_attested_time_and_no_more_than_was_locked() {
-        let provider = |seconds| deal().changes(Ending::Settled { seconds }).provider;
+        let provider = |seconds| deal().changes(Ending::Settled { seconds }, &[1]).provider;
         assert_eq!(provider(30), I256::unchecked_from(60));
         assert_eq!(provider(1000), I256::unchecked_from(200));
         assert_eq!(deal().locked(), U256::from(120 + 80 + 10 + 200 + 7));
@@ -154,17 +160,21 @@ mod tests {
 
     #[test]
     fn only_a_forger_loses_its_bond() {
-        let forged = deal().changes(Ending::Refunded { forged: true });
+        let forged = deal().changes(Ending::Refunded { forged: true }, &[0, 1]);
         assert_eq!(forged.provider, I256::unchecked_from(-50));
         assert_eq!(forged.buyer, I256::unchecked_from(50 - 7));
-        let refused = deal().changes(Ending::Refunded { forged: false });
+        let refused = deal().changes(Ending::Refunded { forged: false }, &[0, 1]);
         assert_eq!(refused.provider, I256::ZERO);
         assert_eq!(refused.buyer, I256::unchecked_from(-7));
     }
 
     #[test]
-    fn the_fee_is_shared_and_its_rest_goes_to_the_first() {
-        let shares = deal().changes(Ending::Refunded { forged: true }).operators;
-        assert_eq!(shares, [3, 2, 2].map(I256::unchecked_from));
+    fn the_fee_is_shared_by_who_signed_and_its_rest_goes_to_the_first() {
+        let shares = |signed: &[usize]| {
+            let ending = Ending::Refunded { forged: true };
+            deal().changes(ending, signed).operators
+        };
+        assert_eq!(shares(&[0, 1, 2]), [3, 2, 2].map(I256::unchecked_from));
+        assert_eq!(shares(&[2, 1]), [0, 4, 3].map(I256::unchecked_from));
     }
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use alloy::primitives::{Address, B256, I256, TxHash, U256};
 use alloy::providers::Provider;
 use alloy::rpc::types::{Log, TransactionReceipt};
-use alloy::sol_types::SolEventInterface;
+use alloy::sol_types::{SolEvent, SolEventInterface};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use vouch_abi::IEscrow::IEscrowEvents;
-use vouch_abi::Receipt;
+use vouch_abi::{IAttestation, Receipt};
 use vouch_client::deploy::{Files, Setup, Step, deploy};
 use vouch_client::{Error, Market, Placed, connect, send};
 use vouch_evidence::bundle::Bundle;
@@ -97,7 +97,7 @@ struct Stage<'a> {
     settings: &'a Settings,
     cast: &'a Cast,
     devnet: Devnet,
-    oracle: Oracle,
+    oracles: Vec<Oracle>,
     market: Market,
     token: Token,
     deal: Deal,
@@ -105,6 +105,8 @@ struct Stage<'a> {
     session: Session,
     gas: Vec<Gas>,
     verdicts: Vec<(Phase, Duration)>,
+    /// Who signed the last verdict, by their places in the cast.
+    signed: Vec<usize>,
 }
 
 /// Plays the story. Child processes and files end with it.
@@ -186,16 +188,19 @@ impl<'a> Stage<'a> {
         let oracle_setup = OracleSetup {
             chain: &devnet,
             deployment: &files.deployment,
-            verdict_keys: &keys,
-            gas_key: &cast.relay.key(),
+            keys: &keys,
         };
-        let oracle = Oracle::start(&settings.bin_dir, dir, &oracle_setup).await?;
+        let oracles = Oracle::start_all(&settings.bin_dir, dir, &oracle_setup).await?;
         let quorum = format!(
             "quorum {} of {}",
             setup.quorum,
             count(settings.operators, "operator")
         );
-        step.end(&format!("vouch-oracle at {}", oracle.url), &quorum);
+        let at = match oracles.as_slice() {
+            [oracle] => format!("vouch-oracle at {}", oracle.url),
+            all => format!("{} daemons, the first at {}", all.len(), all[0].url),
+        };
+        step.end(&at, &quorum);
 
         let money = cast.governor.market(&market, &devnet.ws_url()).await?;
         for (actor, amount) in [
@@ -220,7 +225,7 @@ impl<'a> Stage<'a> {
             settings,
             cast,
             devnet,
-            oracle,
+            oracles,
             market,
             token,
             deal,
@@ -228,6 +233,7 @@ impl<'a> Stage<'a> {
             session,
             gas,
             verdicts,
+            signed: Vec::new(),
         })
     }
 
@@ -382,7 +388,7 @@ impl<'a> Stage<'a> {
         let provider = &self.cast.provider;
         let text = format!("announces {phase} evidence {}", short(digest));
         let step = self.screen.begin(&provider.name, &text);
-        let uri = put_bundle(&self.oracle.url, digest, json)
+        let uri = put_bundle(&self.oracles[0].url, digest, json)
             .await
             .map_err(message)?;
         let market = provider.market(&self.market, &self.devnet.ws_url()).await?;
@@ -405,6 +411,7 @@ impl<'a> Stage<'a> {
             .context("a log without its transaction")?;
         let verdict = self.market.provider.get_transaction_receipt(tx).await?;
         let verdict = verdict.with_context(|| format!("transaction {tx}: no receipt"))?;
+        self.signed = self.signers(&verdict);
         let (text, what, end) = match event {
             IEscrowEvents::OrderStarted(_) => (
                 "accepts: the order runs".to_owned(),
@@ -440,6 +447,19 @@ impl<'a> Stage<'a> {
         Ok(end)
     }
 
+    /// The operators whose signatures a verdict's transaction brought.
+    fn signers(&self, receipt: &TransactionReceipt) -> Vec<usize> {
+        let admitted = receipt
+            .logs()
+            .iter()
+            .filter(|log| log.address() == self.market.addresses.attestation)
+            .find_map(|log| IAttestation::VerdictAdmitted::decode_log(&log.inner).ok());
+        let signers = admitted.map(|log| log.data.signers).unwrap_or_default();
+        let operators = self.cast.operators.iter().enumerate();
+        let signed = operators.filter(|(_, actor)| signers.contains(&actor.address()));
+        signed.map(|(i, _)| i).collect()
+    }
+
     /// Waits for what a verdict of `phase` does to the order.
     async fn verdict(&mut self, order: B256, phase: Phase) -> Result<(Log, IEscrowEvents)> {
         let begun = Instant::now();
@@ -456,11 +476,13 @@ impl<'a> Stage<'a> {
                     _ => {}
                 }
             }
-            self.oracle.process.ensure_running()?;
+            for oracle in &mut self.oracles {
+                oracle.process.ensure_running()?;
+            }
             self.devnet.process.ensure_running()?;
             if begun.elapsed() > VERDICT_LIMIT {
                 let what = format!("brought no {phase} verdict within {VERDICT_LIMIT:?}");
-                return Err(self.oracle.process.failure(&what));
+                return Err(self.oracles[0].process.failure(&what));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -485,7 +507,7 @@ impl<'a> Stage<'a> {
                 forged: reason.class() == vouch_protocol::Class::Forged,
             },
         };
-        let expected = self.deal.changes(ending).all();
+        let expected = self.deal.changes(ending, &self.signed).all();
         let after = self.balances().await?;
         let balances = self
             .cast

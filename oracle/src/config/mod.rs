@@ -10,6 +10,7 @@ use serde::Deserialize;
 use vouch_client::is_development;
 
 use crate::collateral;
+use crate::quorum::Peer;
 
 /// Largest value of `evidence.max_bytes`: bundles are held in memory while they are verified.
 pub const MAX_EVIDENCE_BYTES: u64 = 64 * 1024 * 1024;
@@ -76,6 +77,9 @@ pub struct Config {
     /// Where collateral comes from that bundles do not bring; without it, from nowhere.
     #[serde(default)]
     pub collateral: Option<collateral::Settings>,
+    /// The other operators.
+    #[serde(default)]
+    pub quorum: Quorum,
     /// How transactions are sent.
     #[serde(default)]
     pub submit: Submit,
@@ -135,13 +139,55 @@ pub enum Key {
 }
 
 /// `[store]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// The database's directory, relative to the configuration's directory.
+    /// A `PostgreSQL` server that several daemons share: `postgres://user@host/database`. Without it
+    /// the database is embedded.
+    pub url: Option<String>,
+    /// The embedded database's directory, relative to the configuration's directory.
     pub dir: PathBuf,
     /// Bundles by digest; by default `evidence` next to the database.
     pub evidence_dir: Option<PathBuf>,
+    /// Days after which an order that ended is forgotten, with its evidence.
+    #[serde(default = "default::keep_days")]
+    pub keep_days: u64,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The address may hold a password.
+        let url = self.url.as_ref().map(|_| "postgres://…");
+        f.debug_struct("Store")
+            .field("url", &url)
+            .field("dir", &self.dir)
+            .field("evidence_dir", &self.evidence_dir)
+            .field("keep_days", &self.keep_days)
+            .finish()
+    }
+}
+
+/// `[quorum]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quorum {
+    /// The other operators' daemons: `http(s)://host:port/`. Signatures are exchanged with each.
+    pub peers: Vec<String>,
+    /// How long a peer may take to answer.
+    pub timeout_ms: u64,
+    /// How long an operator with a quorum waits for each operator whose turn to submit is before its
+    /// own.
+    pub stagger_ms: u64,
+}
+
+impl Default for Quorum {
+    fn default() -> Self {
+        Self {
+            peers: Vec::new(),
+            timeout_ms: 2_000,
+            stagger_ms: 3_000,
+        }
+    }
 }
 
 /// `[evidence]`
@@ -230,6 +276,10 @@ mod default {
         256
     }
 
+    pub(super) const fn keep_days() -> u64 {
+        30
+    }
+
     pub(super) const fn poll_ms() -> u64 {
         1000
     }
@@ -292,6 +342,15 @@ impl Config {
     pub fn evidence_dir(&self) -> PathBuf {
         let beside = || self.store.dir.with_file_name("evidence");
         self.store.evidence_dir.clone().unwrap_or_else(beside)
+    }
+
+    /// The other operators' daemons.
+    pub fn peers(&self) -> Vec<Peer> {
+        let urls = self.quorum.peers.iter().map(|peer| {
+            let base = format!("{}/", peer.trim_end_matches('/'));
+            base.parse().ok().map(|url| Peer { url })
+        });
+        urls.flatten().collect()
     }
 
     /// How often the head is asked for.
@@ -359,6 +418,21 @@ impl Config {
                 format!("{source:?}"),
             )?;
         }
+        for (i, peer) in self.quorum.peers.iter().enumerate() {
+            let fits = ["http://", "https://"]
+                .iter()
+                .any(|scheme| peer.starts_with(scheme));
+            require(
+                fits && peer.parse::<reqwest::Url>().is_ok(),
+                format!("quorum.peers[{i}]"),
+                "http://host:port/ or https://host/",
+                format!("{peer:?}"),
+            )?;
+        }
+        if let Some(url) = &self.store.url {
+            let fits = url.starts_with("postgres://") || url.starts_with("postgresql://");
+            require(fits, "store.url", "postgres://…", "another scheme")?;
+        }
         require(
             !self.keys.verdict.is_empty(),
             "keys.verdict",
@@ -387,6 +461,9 @@ impl Config {
                 100,
                 600_000,
             ),
+            ("store.keep_days", self.store.keep_days, 1, 100_000),
+            ("quorum.timeout_ms", self.quorum.timeout_ms, 50, 60_000),
+            ("quorum.stagger_ms", self.quorum.stagger_ms, 0, 600_000),
             (
                 "submit.replace_after_ms",
                 self.submit.replace_after_ms,

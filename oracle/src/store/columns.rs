@@ -1,18 +1,19 @@
-//! Column families with typed keys and values: keys are bytes that sort as meant, values are JSON.
+//! Columns with typed keys and values: keys are bytes that sort as meant, values are JSON. A column is
+//! a column family of `RocksDB` or a table of `PostgreSQL`.
 
-use alloy::primitives::B256;
-use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
+use alloy::primitives::{Address, B256};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
 use super::model::{
-    Checkpoint, EventKey, EvidenceMeta, Fact, Job, JobId, MetaValue, OutboxEntry, StoredVerdict,
+    BlockJob, Checkpoint, Equivocation, EventKey, EvidenceMeta, Fact, Job, JobId, MetaValue,
+    OutboxEntry, Share, ShareKey, StoredVerdict,
 };
 
-/// One column family.
+/// One column.
 pub(super) trait Column {
-    /// Its name on disk.
+    /// Its name in the database.
     const NAME: &'static str;
     /// What rows are found by.
     type Key: Key;
@@ -39,7 +40,7 @@ macro_rules! columns {
                 type Value = $value;
             }
         )*
-        /// Every column family.
+        /// Every column.
         pub(super) const NAMES: &[&str] = &[$($name),*];
     };
 }
@@ -57,8 +58,18 @@ columns! {
     Evidence = "evidence": B256 => EvidenceMeta;
     /// Verdicts and their signatures, by job.
     Verdicts = "verdicts": JobId => StoredVerdict;
+    /// Jobs by the digests of their verdicts.
+    Digests = "digests": B256 => JobId;
     /// Transactions to be sent, by job.
     Outbox = "outbox": JobId => OutboxEntry;
+    /// Jobs that are not over, so that nobody has to look through those that are.
+    Open = "open": JobId => ();
+    /// Jobs in the order of the chain.
+    Announced = "announced": BlockJob => ();
+    /// Operators' signatures of a job's verdict, one for each operator.
+    Shares = "shares": ShareKey => Share;
+    /// Operators who signed two verdicts about the same evidence.
+    Equivocations = "equivocations": ShareKey => Equivocation;
 }
 
 impl Key for String {
@@ -137,18 +148,102 @@ impl Key for JobId {
     }
 }
 
-/// A batch that knows the columns' types.
-pub(super) struct Batch<'a> {
-    db: &'a DB,
-    inner: WriteBatch,
+impl Key for ShareKey {
+    fn to_bytes(&self) -> Vec<u8> {
+        [&self.job.to_bytes(), self.signer.as_slice()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (job, signer) = bytes.split_at_checked(bytes.len().checked_sub(20)?)?;
+        Some(Self {
+            job: JobId::from_bytes(job)?,
+            signer: Address::try_from(signer).ok()?,
+        })
+    }
 }
 
-impl<'a> Batch<'a> {
-    pub(super) fn new(db: &'a DB) -> Self {
-        Self {
-            db,
-            inner: WriteBatch::default(),
-        }
+impl Key for BlockJob {
+    fn to_bytes(&self) -> Vec<u8> {
+        [&self.block.to_be_bytes()[..], &self.job.to_bytes()].concat()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (block, job) = bytes.split_first_chunk::<8>()?;
+        Some(Self {
+            block: u64::from_be_bytes(*block),
+            job: JobId::from_bytes(job)?,
+        })
+    }
+}
+
+/// Which way rows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// Ascending keys.
+    Forward,
+    /// Descending keys.
+    Reverse,
+}
+
+/// Which rows are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span<'a> {
+    /// What keys begin with.
+    pub(super) prefix: &'a [u8],
+    /// The key after which to begin, in reading order.
+    pub(super) after: Option<&'a [u8]>,
+    /// Which way.
+    pub(super) direction: Direction,
+    /// How many at most.
+    pub(super) limit: usize,
+}
+
+/// A key and its value, as bytes.
+pub(super) type RawRow = (Vec<u8>, Vec<u8>);
+
+/// Rows as a backend keeps them, inside one transaction.
+pub(super) trait Rows {
+    /// A row's value.
+    fn get(&mut self, column: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Rows in the order of their keys.
+    fn scan(&mut self, column: &'static str, span: Span<'_>) -> Result<Vec<RawRow>, StoreError>;
+    /// Writes a row.
+    fn put(&mut self, column: &'static str, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
+    /// Removes a row.
+    fn delete(&mut self, column: &'static str, key: &[u8]) -> Result<(), StoreError>;
+}
+
+/// A transaction that knows the columns' types. Whether reads see its own writes depends on the
+/// backend: nothing here reads what it wrote.
+pub(super) struct Tx<'a>(pub(super) &'a mut dyn Rows);
+
+/// A row, or why it cannot be read.
+pub(super) type Row<C> = (<C as Column>::Key, <C as Column>::Value);
+
+impl Tx<'_> {
+    pub(super) fn get<C: Column>(&mut self, key: &C::Key) -> Result<Option<C::Value>, StoreError> {
+        let bytes = self.0.get(C::NAME, &key.to_bytes())?;
+        bytes.map(|bytes| decode::<C>(&bytes)).transpose()
+    }
+
+    /// Every row whose key begins with `prefix`, ascending. For prefixes that few rows share.
+    pub(super) fn all<C: Column>(&mut self, prefix: &[u8]) -> Result<Vec<Row<C>>, StoreError> {
+        self.some::<C>(Span {
+            prefix,
+            after: None,
+            direction: Direction::Forward,
+            limit: usize::MAX,
+        })
+    }
+
+    /// The rows of a span.
+    pub(super) fn some<C: Column>(&mut self, span: Span<'_>) -> Result<Vec<Row<C>>, StoreError> {
+        let rows = self.0.scan(C::NAME, span)?.into_iter();
+        rows.map(|(key, value)| {
+            let key = C::Key::from_bytes(&key).ok_or(StoreError::Key { column: C::NAME })?;
+            Ok((key, decode::<C>(&value)?))
+        })
+        .collect()
     }
 
     pub(super) fn put<C: Column>(
@@ -160,57 +255,12 @@ impl<'a> Batch<'a> {
             column: C::NAME,
             source,
         })?;
-        self.inner
-            .put_cf(family::<C>(self.db)?, key.to_bytes(), bytes);
-        Ok(())
+        self.0.put(C::NAME, &key.to_bytes(), &bytes)
     }
 
     pub(super) fn delete<C: Column>(&mut self, key: &C::Key) -> Result<(), StoreError> {
-        self.inner.delete_cf(family::<C>(self.db)?, key.to_bytes());
-        Ok(())
+        self.0.delete(C::NAME, &key.to_bytes())
     }
-
-    /// Writes everything or nothing, and only returns once the disk has it.
-    pub(super) fn commit(self) -> Result<(), StoreError> {
-        let mut options = rocksdb::WriteOptions::default();
-        options.set_sync(true);
-        Ok(self.db.write_opt(self.inner, &options)?)
-    }
-}
-
-/// A row.
-pub(super) fn get<C: Column>(db: &DB, key: &C::Key) -> Result<Option<C::Value>, StoreError> {
-    let Some(bytes) = db.get_pinned_cf(family::<C>(db)?, key.to_bytes())? else {
-        return Ok(None);
-    };
-    decode::<C>(&bytes).map(Some)
-}
-
-/// A row, or why it cannot be read.
-type Row<C> = Result<(<C as Column>::Key, <C as Column>::Value), StoreError>;
-
-/// Rows whose keys begin with `prefix`, ascending or descending.
-pub(super) fn scan<'a, C: Column>(
-    db: &'a DB,
-    prefix: &'a [u8],
-    direction: Direction,
-) -> Result<impl Iterator<Item = Row<C>> + 'a, StoreError>
-where
-    C::Key: 'a,
-    C::Value: 'a,
-{
-    let mut options = ReadOptions::default();
-    options.set_iterate_range(rocksdb::PrefixRange(prefix));
-    let mode = match direction {
-        Direction::Forward => IteratorMode::Start,
-        Direction::Reverse => IteratorMode::End,
-    };
-    let rows = db.iterator_cf_opt(family::<C>(db)?, options, mode);
-    Ok(rows.map(|row| {
-        let (key, value) = row?;
-        let key = C::Key::from_bytes(&key).ok_or(StoreError::Key { column: C::NAME })?;
-        Ok((key, decode::<C>(&value)?))
-    }))
 }
 
 fn decode<C: Column>(bytes: &[u8]) -> Result<C::Value, StoreError> {
@@ -218,9 +268,4 @@ fn decode<C: Column>(bytes: &[u8]) -> Result<C::Value, StoreError> {
         column: C::NAME,
         source,
     })
-}
-
-fn family<C: Column>(db: &DB) -> Result<&ColumnFamily, StoreError> {
-    db.cf_handle(C::NAME)
-        .ok_or(StoreError::ColumnMissing { column: C::NAME })
 }

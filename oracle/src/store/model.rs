@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use alloy::primitives::{B256, Bytes};
+use alloy::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 use vouch_protocol::Reason;
 
@@ -198,6 +198,9 @@ pub struct Job {
     pub uri: String,
     /// When the announcement was taken in, in Unix milliseconds.
     pub seen_at_ms: u64,
+    /// When it came to its present stage, in Unix milliseconds.
+    #[serde(default)]
+    pub since_ms: u64,
     /// Failed tries at the present stage.
     pub tries: u32,
     /// What went wrong last.
@@ -230,11 +233,62 @@ impl Job {
             block,
             uri,
             seen_at_ms,
+            since_ms: seen_at_ms,
             tries: 0,
             trouble: None,
             mined: None,
         }
     }
+}
+
+/// Finds a job by its place on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BlockJob {
+    /// Block of the announcement.
+    pub block: u64,
+    /// The job.
+    pub job: JobId,
+}
+
+/// Finds an operator's signature of a job's verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ShareKey {
+    /// The job.
+    pub job: JobId,
+    /// The operator.
+    pub signer: Address,
+}
+
+/// An operator's part of a quorum: its verdict about a job and its signatures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The operator.
+    pub signer: Address,
+    /// Hash of the block in which the evidence was announced. It commits to everything the verdict
+    /// depends on, so an honest operator signs one verdict for it.
+    pub block: B256,
+    /// ABI encoding of the interface's `Verdict`.
+    pub verdict: Bytes,
+    /// EIP-712 digest of the verdict.
+    pub digest: B256,
+    /// Signature of the digest, for the contract.
+    pub signature: Bytes,
+    /// Signature of digest, job and block together, for other operators.
+    pub statement: Bytes,
+    /// When it came here, in Unix milliseconds.
+    #[serde(default)]
+    pub at_ms: u64,
+}
+
+/// Two signed statements of one operator that no honest operator makes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Equivocation {
+    /// The job.
+    pub job: JobId,
+    /// What it said first.
+    pub first: Share,
+    /// What it said then, about the same block.
+    pub second: Share,
 }
 
 /// Finds an event: orders side by side, events in the order of the chain.

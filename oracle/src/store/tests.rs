@@ -1,7 +1,11 @@
 use alloy::primitives::Bytes;
 use vouch_protocol::Phase;
+use vouch_tests::oracle::postgres::Server;
 
-use super::model::Phase as StoredPhase;
+use super::model::{
+    BlockRef, EvidenceMeta, Flight, OutboxEntry, Phase as StoredPhase, Share, Stage, StoredVerdict,
+    Trouble,
+};
 use super::*;
 
 fn market() -> MarketId {
@@ -101,22 +105,48 @@ fn flight(nonce: u64) -> Flight {
     }
 }
 
+/// A store of either kind, and what a crash leaves of it.
 struct Disk {
-    dir: tempfile::TempDir,
+    place: Place,
     store: Option<Store>,
+    seat: Option<Seat>,
+}
+
+enum Place {
+    Embedded(tempfile::TempDir),
+    Server(String),
 }
 
 impl Disk {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Some(Store::open(dir.path(), market()).unwrap());
-        Self { dir, store }
+    fn embedded() -> Self {
+        let place = Place::Embedded(tempfile::tempdir().unwrap());
+        let (store, seat) = (None, None);
+        let mut disk = Self { place, store, seat };
+        disk.crash();
+        disk
     }
 
-    /// What a crash leaves: the disk.
+    fn on_server(url: String) -> Self {
+        let place = Place::Server(url);
+        let (store, seat) = (None, None);
+        let mut disk = Self { place, store, seat };
+        disk.crash();
+        disk
+    }
+
+    /// What a crash leaves: the disk, or the server.
     fn crash(&mut self) {
+        self.seat = None;
         self.store = None;
-        self.store = Some(Store::open(self.dir.path(), market()).unwrap());
+        let store = match &self.place {
+            Place::Embedded(dir) => Store::open(dir.path(), market()).unwrap(),
+            Place::Server(url) => Store::connect(url, market()).unwrap(),
+        };
+        // The server takes a moment to see that the last leader's connection is closed.
+        while store.is_shared() && self.seat.is_none() {
+            self.seat = store.try_lead().unwrap();
+        }
+        self.store = Some(store);
     }
 
     fn store(&self) -> &Store {
@@ -128,11 +158,45 @@ impl Disk {
     }
 }
 
+/// The same cases on both stores.
+macro_rules! on_both {
+    ($($case:ident)*) => {
+        mod embedded {
+            $(#[test] fn $case() { super::$case(super::Disk::embedded()); })*
+        }
+
+        #[test]
+        fn every_case_holds_on_postgresql() {
+            let Some(server) = Server::start().unwrap() else { return };
+            $(
+                eprintln!("{}", stringify!($case));
+                $case(Disk::on_server(server.database(stringify!($case)).unwrap()));
+            )*
+        }
+    };
+}
+
+on_both! {
+    a_job_carries_on_after_a_crash_between_any_two_steps
+    steps_cannot_be_skipped_or_taken_back
+    a_decision_of_the_chain_overtakes_a_step
+    an_announcement_counts_once
+    ranges_follow_the_cursor
+    rolling_back_forgets_announcements_and_undoes_decisions
+    an_entry_that_was_never_sent_goes_with_its_job
+    trouble_is_counted_and_forgotten_with_progress
+    only_open_jobs_are_open
+    jobs_are_listed_newest_first
+    an_operator_counts_once_and_leaves_proof_when_it_says_two_things
+    what_a_reorganisation_moved_is_signed_anew
+    signatures_that_the_contract_refuses_are_collected_anew
+    closed_orders_are_forgotten_whole
+    bytes_of_any_kind_are_kept
+}
+
 /// Every transition, with a crash before and after each: the job is always at the last one written,
 /// and the same step is refused a second time.
-#[test]
-fn a_job_carries_on_after_a_crash_between_any_two_steps() {
-    let mut disk = Disk::new();
+fn a_job_carries_on_after_a_crash_between_any_two_steps(mut disk: Disk) {
     let job = id(1, Phase::Start);
     disk.store()
         .take_in(5, block(5), announced(job, 5))
@@ -152,7 +216,7 @@ fn a_job_carries_on_after_a_crash_between_any_two_steps() {
         ),
         (
             Stage::Signed,
-            |s, j| s.submitted(j, entry()),
+            |s, j| s.submitted(j, &entry()),
             Stage::Submitted,
         ),
     ];
@@ -165,7 +229,7 @@ fn a_job_carries_on_after_a_crash_between_any_two_steps() {
         let again = step(disk.store(), &job).unwrap_err();
         assert!(matches!(again, StoreError::Overtaken { .. }), "{again}");
     }
-    disk.store().in_flight(&job, Some(flight(4))).unwrap();
+    disk.store().in_flight(&job, Some(&flight(4))).unwrap();
     disk.crash();
     let outbox = disk.store().outbox().unwrap();
     assert_eq!(outbox[0].1.flight, Some(flight(4)));
@@ -182,16 +246,14 @@ fn a_job_carries_on_after_a_crash_between_any_two_steps() {
     assert!(disk.store().outbox().unwrap().is_empty());
 }
 
-#[test]
-fn steps_cannot_be_skipped_or_taken_back() {
-    let disk = Disk::new();
+fn steps_cannot_be_skipped_or_taken_back(disk: Disk) {
     let job = id(1, Phase::Start);
     disk.store()
         .take_in(5, block(5), announced(job, 5))
         .unwrap();
     assert!(disk.store().verified(&job, &verdict(0)).is_err());
     assert!(disk.store().signed(&job, &verdict(1)).is_err());
-    assert!(disk.store().submitted(&job, entry()).is_err());
+    assert!(disk.store().submitted(&job, &entry()).is_err());
     assert!(disk.store().fetched(&id(2, Phase::Start), &meta()).is_err());
     disk.store().abandoned(&job, "late".into()).unwrap();
     assert!(disk.store().fetched(&job, &meta()).is_err());
@@ -199,9 +261,7 @@ fn steps_cannot_be_skipped_or_taken_back() {
     assert_eq!(disk.stage(&job), Stage::Abandoned { why: "late".into() });
 }
 
-#[test]
-fn a_decision_of_the_chain_overtakes_a_step() {
-    let disk = Disk::new();
+fn a_decision_of_the_chain_overtakes_a_step(disk: Disk) {
     let (start, finish) = (id(1, Phase::Start), id(1, Phase::Finish));
     let other = id(2, Phase::Start);
     disk.store()
@@ -225,9 +285,7 @@ fn a_decision_of_the_chain_overtakes_a_step() {
     assert_eq!(disk.stage(&other), Stage::Seen);
 }
 
-#[test]
-fn an_announcement_counts_once() {
-    let disk = Disk::new();
+fn an_announcement_counts_once(disk: Disk) {
     let job = id(1, Phase::Start);
     disk.store()
         .take_in(5, block(5), announced(job, 5))
@@ -240,9 +298,7 @@ fn an_announcement_counts_once() {
     assert_eq!(disk.store().job(&job).unwrap().unwrap().block, block(5));
 }
 
-#[test]
-fn ranges_follow_the_cursor() {
-    let disk = Disk::new();
+fn ranges_follow_the_cursor(disk: Disk) {
     disk.store()
         .take_in(5, block(9), Intake::default())
         .unwrap();
@@ -262,17 +318,15 @@ fn ranges_follow_the_cursor() {
         .unwrap();
 }
 
-#[test]
-fn rolling_back_forgets_announcements_and_undoes_decisions() {
-    let disk = Disk::new();
+fn rolling_back_forgets_announcements_and_undoes_decisions(disk: Disk) {
     let (kept, gone) = (id(1, Phase::Start), id(2, Phase::Start));
     let store = disk.store();
     store.take_in(5, block(5), announced(kept, 5)).unwrap();
     store.fetched(&kept, &meta()).unwrap();
     store.verified(&kept, &verdict(0)).unwrap();
     store.signed(&kept, &verdict(1)).unwrap();
-    store.submitted(&kept, entry()).unwrap();
-    store.in_flight(&kept, Some(flight(1))).unwrap();
+    store.submitted(&kept, &entry()).unwrap();
+    store.in_flight(&kept, Some(&flight(1))).unwrap();
     store.take_in(6, block(6), announced(gone, 6)).unwrap();
     store.take_in(7, block(7), decided(1, None, 7)).unwrap();
     assert!(matches!(disk.stage(&kept), Stage::Final(_)));
@@ -285,7 +339,7 @@ fn rolling_back_forgets_announcements_and_undoes_decisions() {
     assert_eq!(store.facts(kept.order).unwrap().len(), 1);
 
     // Submitted again, it takes over the nonce that may already be used.
-    store.submitted(&kept, entry()).unwrap();
+    store.submitted(&kept, &entry()).unwrap();
     let outbox = store.outbox().unwrap();
     assert_eq!(outbox.len(), 1);
     assert_eq!(outbox[0].1.flight, Some(flight(1)));
@@ -301,23 +355,19 @@ fn rolling_back_forgets_announcements_and_undoes_decisions() {
     );
 }
 
-#[test]
-fn an_entry_that_was_never_sent_goes_with_its_job() {
-    let disk = Disk::new();
+fn an_entry_that_was_never_sent_goes_with_its_job(disk: Disk) {
     let job = id(1, Phase::Start);
     let store = disk.store();
     store.take_in(5, block(5), announced(job, 5)).unwrap();
     store.fetched(&job, &meta()).unwrap();
     store.verified(&job, &verdict(0)).unwrap();
     store.signed(&job, &verdict(1)).unwrap();
-    store.submitted(&job, entry()).unwrap();
+    store.submitted(&job, &entry()).unwrap();
     store.abandoned(&job, "late".into()).unwrap();
     assert!(store.outbox().unwrap().is_empty());
 }
 
-#[test]
-fn trouble_is_counted_and_forgotten_with_progress() {
-    let disk = Disk::new();
+fn trouble_is_counted_and_forgotten_with_progress(disk: Disk) {
     let job = id(1, Phase::Start);
     let store = disk.store();
     store.take_in(5, block(5), announced(job, 5)).unwrap();
@@ -326,40 +376,243 @@ fn trouble_is_counted_and_forgotten_with_progress() {
         detail: "not there".into(),
         at_ms: 9,
     };
-    assert_eq!(
-        store.troubled(&job, &Stage::Seen, trouble.clone()).unwrap(),
-        1
-    );
-    assert_eq!(
-        store.troubled(&job, &Stage::Seen, trouble.clone()).unwrap(),
-        2
-    );
-    assert!(
-        store
-            .troubled(&job, &Stage::Fetched, trouble.clone())
-            .is_err()
-    );
+    assert_eq!(store.troubled(&job, &Stage::Seen, &trouble).unwrap(), 1);
+    assert_eq!(store.troubled(&job, &Stage::Seen, &trouble).unwrap(), 2);
+    assert!(store.troubled(&job, &Stage::Fetched, &trouble).is_err());
     assert_eq!(trouble.reason_name(), "evidence_missing");
     store.fetched(&job, &meta()).unwrap();
     let job = store.job(&job).unwrap().unwrap();
     assert_eq!((job.tries, job.trouble), (0, None));
 }
 
+fn share(signer: u8, digest: u8, block: u64) -> Share {
+    Share {
+        signer: Address::with_last_byte(signer),
+        block: self::block(block).hash,
+        verdict: Bytes::from_static(b"verdict"),
+        digest: B256::with_last_byte(digest),
+        signature: Bytes::from_static(b"signature"),
+        statement: Bytes::from_static(b"statement"),
+        at_ms: 1,
+    }
+}
+
+fn only_open_jobs_are_open(disk: Disk) {
+    let (first, second) = (id(1, Phase::Start), id(2, Phase::Start));
+    let store = disk.store();
+    store.take_in(5, block(5), announced(first, 5)).unwrap();
+    store.take_in(6, block(6), announced(second, 6)).unwrap();
+    assert_eq!(store.open_jobs().unwrap(), [first, second]);
+    store.abandoned(&first, "late".into()).unwrap();
+    assert_eq!(store.open_jobs().unwrap(), [second]);
+    store.take_in(7, block(7), decided(2, None, 7)).unwrap();
+    assert_eq!(store.open_jobs().unwrap(), []);
+    store.roll_back(Some(block(6))).unwrap();
+    assert_eq!(store.open_jobs().unwrap(), [second]);
+    store.retry(&first).unwrap();
+    assert_eq!(disk.stage(&first), Stage::Seen);
+    assert_eq!(store.open_jobs().unwrap(), [first, second]);
+    assert!(store.retry(&first).is_err(), "only what was given up");
+}
+
+fn jobs_are_listed_newest_first(disk: Disk) {
+    let store = disk.store();
+    for n in 1..=5 {
+        let at = 4 + u64::from(n);
+        let job = id(6 - n, Phase::Start);
+        store.take_in(at, block(at), announced(job, at)).unwrap();
+    }
+    let orders = |jobs: Vec<Job>| -> Vec<u64> { jobs.iter().map(|j| j.block.number).collect() };
+    assert_eq!(orders(store.newest(None, 10).unwrap()), [9, 8, 7, 6, 5]);
+    let page = store.newest(None, 2).unwrap();
+    let last = model::BlockJob {
+        block: page[1].block.number,
+        job: page[1].id,
+    };
+    assert_eq!(orders(store.newest(Some(last), 2).unwrap()), [7, 6]);
+}
+
+fn an_operator_counts_once_and_leaves_proof_when_it_says_two_things(mut disk: Disk) {
+    let job = id(1, Phase::Start);
+    let nobody = disk.store().share(&job, &share(1, 7, 5)).unwrap();
+    assert_eq!(nobody, Shared::NoJob);
+    disk.store()
+        .take_in(5, block(5), announced(job, 5))
+        .unwrap();
+    let tell = |disk: &Disk, said| disk.store().share(&job, &said).unwrap();
+    assert_eq!(tell(&disk, share(1, 7, 5)), Shared::New);
+    disk.crash();
+    assert_eq!(tell(&disk, share(1, 7, 5)), Shared::Known);
+    assert_eq!(tell(&disk, share(2, 7, 4)), Shared::OtherBlock);
+    assert_eq!(tell(&disk, share(2, 8, 5)), Shared::New);
+    assert_eq!(disk.store().equivocations().count(), 0);
+    assert_eq!(tell(&disk, share(1, 9, 5)), Shared::Equivocated);
+    disk.crash();
+    let kept = disk.store().shares(&job).unwrap();
+    assert_eq!(kept, [share(1, 7, 5), share(2, 8, 5)], "the first counts");
+    let proofs: Vec<_> = disk.store().equivocations().map(Result::unwrap).collect();
+    assert_eq!(proofs.len(), 1);
+    assert_eq!(
+        (&proofs[0].first, &proofs[0].second),
+        (&share(1, 7, 5), &share(1, 9, 5))
+    );
+}
+
+fn what_a_reorganisation_moved_is_signed_anew(disk: Disk) {
+    let job = id(1, Phase::Start);
+    let store = disk.store();
+    store.take_in(4, block(4), Intake::default()).unwrap();
+    store.take_in(5, block(5), announced(job, 5)).unwrap();
+    assert_eq!(store.share(&job, &share(1, 7, 5)).unwrap(), Shared::New);
+    store.roll_back(Some(block(4))).unwrap();
+    assert_eq!(store.shares(&job).unwrap(), []);
+    store.take_in(5, block(6), announced(job, 6)).unwrap();
+    assert_eq!(store.share(&job, &share(1, 9, 6)).unwrap(), Shared::New);
+    assert_eq!(store.equivocations().count(), 0, "no fault of the operator");
+}
+
+fn signatures_that_the_contract_refuses_are_collected_anew(disk: Disk) {
+    let job = id(1, Phase::Start);
+    let store = disk.store();
+    store.take_in(5, block(5), announced(job, 5)).unwrap();
+    store.fetched(&job, &meta()).unwrap();
+    store.verified(&job, &verdict(0)).unwrap();
+    assert!(store.unsigned(&job).is_err(), "not signed yet");
+    store.signed(&job, &verdict(1)).unwrap();
+    store.submitted(&job, &entry()).unwrap();
+    store.unsigned(&job).unwrap();
+    assert_eq!(disk.stage(&job), Stage::Verified);
+    assert!(store.outbox().unwrap().is_empty());
+    let kept = store.verdict(&job).unwrap().unwrap();
+    assert!(kept.signatures.is_empty());
+    assert_eq!(store.job_of_verdict(kept.digest).unwrap(), Some(job));
+}
+
+fn closed_orders_are_forgotten_whole(disk: Disk) {
+    let store = disk.store();
+    let (start, finish) = (id(1, Phase::Start), id(1, Phase::Finish));
+    let open = id(2, Phase::Start);
+    store.take_in(5, block(5), announced(start, 5)).unwrap();
+    store.fetched(&start, &meta()).unwrap();
+    store.verified(&start, &verdict(0)).unwrap();
+    store.take_in(6, block(6), announced(open, 6)).unwrap();
+    let half = decided(1, Some(Phase::Start), 7);
+    store.take_in(7, block(7), half).unwrap();
+    store.take_in(8, block(8), announced(finish, 8)).unwrap();
+    let forget = |limit| store.forget_closed(None, limit, |_, _| true).unwrap();
+    assert!(forget(10).0.is_empty(), "its finish is open");
+    store.take_in(9, block(9), decided(1, None, 9)).unwrap();
+    let not_yet = store.forget_closed(None, 10, |_, _| false).unwrap();
+    assert!(not_yet.0.is_empty(), "the caller has the last word");
+    let (evidence, next) = forget(2);
+    assert_eq!(evidence, [start.evidence, finish.evidence]);
+    let (evidence, end) = store.forget_closed(next, 2, |_, _| true).unwrap();
+    assert_eq!((evidence, end), (vec![], None));
+    assert_eq!(store.job(&start).unwrap(), None);
+    assert_eq!(store.verdict(&start).unwrap(), None);
+    assert_eq!(store.facts(start.order).unwrap(), []);
+    assert_eq!(disk.stage(&open), Stage::Seen);
+}
+
+/// What providers write must not stop the pipeline, whatever the database thinks of it.
+fn bytes_of_any_kind_are_kept(mut disk: Disk) {
+    let job = id(1, Phase::Start);
+    let mut intake = announced(job, 5);
+    let uri = "\0\u{1}\u{7f}\u{fffd}\"'; DROP TABLE vouch_jobs; --".to_owned();
+    intake.jobs[0].uri = uri.clone();
+    intake.events[0].1.data = (0..=255).collect::<Vec<u8>>().into();
+    disk.store().take_in(5, block(5), intake.clone()).unwrap();
+    disk.crash();
+    assert_eq!(disk.store().job(&job).unwrap().unwrap().uri, uri);
+    let facts = disk.store().facts(job.order).unwrap();
+    assert_eq!(facts[0].data, intake.events[0].1.data);
+    let mut dear = flight(1);
+    dear.max_fee_per_gas = u128::MAX;
+    disk.store().fetched(&job, &meta()).unwrap();
+    disk.store().verified(&job, &verdict(0)).unwrap();
+    disk.store().signed(&job, &verdict(1)).unwrap();
+    disk.store().submitted(&job, &entry()).unwrap();
+    disk.store().in_flight(&job, Some(&dear)).unwrap();
+    disk.crash();
+    assert_eq!(disk.store().outbox().unwrap()[0].1.flight, Some(dear));
+}
+
 #[test]
 fn a_store_belongs_to_one_market_and_one_process() {
-    let disk = Disk::new();
-    let second = Store::open(disk.dir.path(), market());
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), market()).unwrap();
+    let second = Store::open(dir.path(), market());
     assert!(matches!(second, Err(StoreError::Database(_))), "locked");
-    let path = disk.dir.path().to_owned();
-    let Disk { dir, store } = disk;
     drop(store);
     let other = MarketId {
         chain_id: 1,
         ..market()
     };
-    let error = Store::open(&path, other).unwrap_err();
+    let error = Store::open(dir.path(), other).unwrap_err();
     assert!(matches!(error, StoreError::OtherMarket { .. }), "{error}");
-    drop(dir);
+}
+
+/// Two daemons on one server: one leads, and one who was deposed writes nothing; each job is one
+/// worker's, until its lease ends.
+#[test]
+fn daemons_share_a_server() {
+    let Some(server) = Server::start().unwrap() else {
+        return;
+    };
+    let disk = Disk::on_server(server.database("shared").unwrap());
+    let Place::Server(url) = &disk.place else {
+        unreachable!("made on a server")
+    };
+    let other = Store::connect(url, market()).unwrap();
+    assert!(other.try_lead().unwrap().is_none(), "the seat is taken");
+    let write = |store: &Store, at| store.take_in(at, block(at), Intake::default());
+    write(disk.store(), 5).unwrap();
+    let error = write(&other, 6).unwrap_err();
+    assert!(matches!(error, StoreError::Deposed { .. }), "{error}");
+
+    let ids: Vec<JobId> = (1..=6).map(|n| id(n, Phase::Start)).collect();
+    for (at, job) in (6..).zip(&ids) {
+        disk.store()
+            .take_in(at, block(at), announced(*job, at))
+            .unwrap();
+    }
+    let lease = std::time::Duration::from_secs(60);
+    let first = disk.store().claim("first", lease, 4).unwrap();
+    let second = other.claim("second", lease, 4).unwrap();
+    assert_eq!((first.len(), second.len()), (4, 2));
+    assert!(first.iter().all(|job| !second.contains(job)));
+    assert!(other.claim("third", lease, 4).unwrap().is_empty());
+    let zero = std::time::Duration::ZERO;
+    other.park("second", &second[0], zero).unwrap();
+    other.park("second", &first[0], zero).unwrap();
+    assert_eq!(disk.store().claim("third", lease, 4).unwrap(), [second[0]]);
+    // A parked job can be woken; a held one stays held.
+    other.park("second", &second[1], lease).unwrap();
+    other.wake(&second[1]).unwrap();
+    other.wake(&first[0]).unwrap();
+    assert_eq!(other.claim("third", lease, 4).unwrap(), [second[1]]);
+    let gone = disk.store().claim("first", zero, 0).unwrap();
+    assert!(gone.is_empty(), "renewed for no time: the leases end");
+    assert_eq!(other.claim("third", lease, 9).unwrap().len(), 4);
+
+    // The server goes away and comes back: the leader has lost its seat, and another takes it.
+    let Disk { store, seat, .. } = disk;
+    let (store, mut seat) = (store.unwrap(), seat.unwrap());
+    assert!(store.leads(&mut seat));
+    server.crash().unwrap();
+    assert!(!store.leads(&mut seat));
+    assert!(write(&store, 12).is_err(), "no seat, no writing");
+    // Connections of before the crash fail once each.
+    while other.cursor().is_err() {}
+    let seat = other.try_lead().unwrap();
+    assert!(seat.is_some());
+    write(&other, 12).unwrap();
+    while store.cursor().is_err() {}
+    let error = write(&store, 13).unwrap_err();
+    assert!(
+        matches!(error, StoreError::Deposed { held: 0, .. }),
+        "{error}"
+    );
 }
 
 #[test]

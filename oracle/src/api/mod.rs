@@ -1,11 +1,15 @@
 //! The HTTP server: evidence in and out, verification, jobs, receipts, health.
 
+mod explain;
+mod page;
+
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use axum::body::Bytes;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +17,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use vouch_client::revert;
 use vouch_evidence::Anchors;
 
@@ -21,11 +25,15 @@ use crate::bundles::{self, BundleError, Bundles};
 use crate::facts::Order;
 use crate::judge;
 use crate::metrics::Metrics;
-use crate::store::model::{BlockRef, Job};
+use crate::pipeline::Pipeline;
+use crate::quorum::{Answer, Exchange, MAX_MESSAGE_BYTES, MAX_SHARES, Shares};
+use crate::store::model::{BlockRef, Job, StoredVerdict};
 use crate::store::{Store, StoreError};
 
 /// Most jobs in one answer.
 const MAX_JOBS: usize = 1000;
+/// Most who listen to events at a time.
+const MAX_LISTENERS: usize = 32;
 
 /// What the server shows.
 #[derive(Clone, Debug)]
@@ -40,8 +48,62 @@ pub struct Api {
     pub head: watch::Receiver<Option<BlockRef>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Signatures from and for other operators.
+    pub exchange: Arc<Exchange>,
+    /// Makes verifications again, for people to look at.
+    pub pipeline: Arc<Pipeline>,
+    /// What the account that pays for transactions has.
+    pub gas: watch::Receiver<Option<Balance>>,
+    /// How many verifications at a time requests may cause, and how many may listen to events.
+    pub limits: Arc<Limits>,
     /// Told of new bundles, so that jobs need not wait for their next try.
     pub arrived: tokio::sync::mpsc::Sender<B256>,
+}
+
+/// What an account has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Balance {
+    /// The account.
+    pub account: Address,
+    /// In wei, decimal.
+    pub wei: String,
+}
+
+/// How much requests may cause at a time.
+#[derive(Debug)]
+pub struct Limits {
+    verifications: Arc<Semaphore>,
+    listeners: Arc<Semaphore>,
+}
+
+impl Limits {
+    /// As many verifications as the pipeline makes.
+    pub fn new(workers: usize) -> Self {
+        Self {
+            verifications: Arc::new(Semaphore::new(workers)),
+            listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+        }
+    }
+}
+
+impl Api {
+    /// Leave to verify something for a request.
+    fn busy(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let permits = Arc::clone(&self.limits.verifications);
+        permits.try_acquire_owned().map_err(|_| {
+            let message = "too many verifications at a time, try again".to_owned();
+            Refusal(StatusCode::TOO_MANY_REQUESTS, "busy", message)
+        })
+    }
+
+    /// Leave to listen to events.
+    fn listener(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let permits = Arc::clone(&self.limits.listeners);
+        permits.try_acquire_owned().map_err(|_| {
+            let message = format!("expected at most {MAX_LISTENERS} listeners");
+            Refusal(StatusCode::TOO_MANY_REQUESTS, "busy", message)
+        })
+    }
 }
 
 /// An error answer: `{"error": {"code", "message"}}`.
@@ -83,7 +145,19 @@ pub fn router(api: Api) -> Router {
         .route("/v1/verify", post(verify))
         .route("/v1/jobs", get(jobs))
         .route("/v1/receipts/{order}", get(receipt))
+        .route("/v1/verdicts/{digest}", get(verdict))
+        .route("/v1/equivocations", get(equivocations))
+        .route(
+            "/v1/signatures",
+            post(signatures).layer(DefaultBodyLimit::max(MAX_MESSAGE_BYTES)),
+        )
         .route("/v1/status", get(status))
+        .route("/v1/explanations/{digest}", get(explain::explanation))
+        .route("/v1/state", get(page::state))
+        .route("/v1/events", get(page::events))
+        .route("/", get(page::page))
+        .route("/page.js", get(page::script))
+        .route("/page.css", get(page::style))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
@@ -151,6 +225,7 @@ async fn verify(
         }
     };
     let digest = bundles::digest(&body);
+    let _permit = api.busy()?;
     let anchors = Arc::clone(&api.anchors);
     let judged =
         tokio::task::spawn_blocking(move || judge::examine(&body, start.as_deref(), at, &anchors))
@@ -182,17 +257,7 @@ async fn jobs(
     let mut found = Vec::new();
     match &query.order {
         Some(order) => found.extend(api.store.jobs_of(word("order", order)?)?),
-        None => {
-            for job in api.store.jobs()? {
-                let job = job?;
-                if wanted(&job) {
-                    found.push(job);
-                }
-                if found.len() == MAX_JOBS {
-                    break;
-                }
-            }
-        }
+        None => found.extend(api.store.newest(None, MAX_JOBS)?),
     }
     found.retain(wanted);
     let shown = found
@@ -207,7 +272,17 @@ async fn jobs(
 pub struct Shown {
     #[serde(flatten)]
     job: Job,
-    verdict: Option<crate::store::model::StoredVerdict>,
+    verdict: Option<StoredVerdict>,
+    /// Who signed which digest.
+    operators: Vec<Signature>,
+}
+
+/// An operator's signature, in short.
+#[derive(Debug, Serialize)]
+struct Signature {
+    signer: Address,
+    digest: B256,
+    at_ms: u64,
 }
 
 /// A job with what is known of its verdict.
@@ -216,7 +291,56 @@ pub struct Shown {
 /// [`StoreError`].
 pub fn show(store: &Store, job: Job) -> Result<Shown, StoreError> {
     let verdict = store.verdict(&job.id)?;
-    Ok(Shown { job, verdict })
+    let shares = store.shares(&job.id)?.into_iter();
+    let operators = shares.map(|share| Signature {
+        signer: share.signer,
+        digest: share.digest,
+        at_ms: share.at_ms,
+    });
+    Ok(Shown {
+        job,
+        verdict,
+        operators: operators.collect(),
+    })
+}
+
+/// A verdict by its digest, with the signatures of operators who reached it and of those who did not.
+async fn verdict(
+    State(api): State<Api>,
+    Path(digest): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let digest = word("digest", &digest)?;
+    let missing = || {
+        let message = format!("no verdict with digest {digest}");
+        Refusal(StatusCode::NOT_FOUND, "verdict_missing", message)
+    };
+    let id = api.store.job_of_verdict(digest)?.ok_or_else(missing)?;
+    let job = api.store.job(&id)?.ok_or_else(missing)?;
+    let shown = show(&api.store, job)?;
+    Ok(Json(json!({ "job": shown })))
+}
+
+async fn equivocations(State(api): State<Api>) -> Result<Json<Value>, Refusal> {
+    let found = api.store.equivocations().take(MAX_JOBS);
+    let found = found.collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(json!({ "equivocations": found })))
+}
+
+/// Other operators' signatures.
+async fn signatures(
+    State(api): State<Api>,
+    body: Result<Json<Shares>, JsonRejection>,
+) -> Result<Json<Answer>, Refusal> {
+    let Json(Shares { shares }) =
+        body.map_err(|rejection| Refusal(rejection.status(), "malformed", rejection.body_text()))?;
+    if shares.len() > MAX_SHARES {
+        let message = format!(
+            "shares: expected at most {MAX_SHARES}, found {}",
+            shares.len()
+        );
+        return Err(Refusal(StatusCode::BAD_REQUEST, "malformed", message));
+    }
+    Ok(Json(api.exchange.receive(shares).await?))
 }
 
 async fn receipt(
@@ -269,7 +393,10 @@ pub fn summary(store: &Store, head: Option<BlockRef>) -> Result<Value, StoreErro
 
 async fn status(State(api): State<Api>) -> Result<Json<Value>, Refusal> {
     let head = *api.head.borrow();
-    Ok(Json(summary(&api.store, head)?))
+    let mut status = summary(&api.store, head)?;
+    status["operators"] = json!(api.exchange.own());
+    status["peers"] = json!(api.exchange.peers());
+    Ok(Json(status))
 }
 
 /// Ready once intake has seen the head: before that, answers would be about the past.

@@ -1,0 +1,379 @@
+//! Sends own signatures to the other operators and takes theirs in. One task for each peer, so that
+//! one who is down or slow costs the others nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use alloy::primitives::Address;
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use vouch_client::Market;
+
+use super::{MAX_MESSAGE_BYTES, MAX_SHARES, Message, Operators, Refused};
+use crate::chain::Endpoints;
+use crate::metrics::Metrics;
+use crate::pipeline::backoff;
+use crate::store::model::{JobId, Stage};
+use crate::store::{Shared, Store, StoreError};
+use crate::time::now_ms;
+
+/// How often open jobs are looked at without being told of any.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often a peer is asked again about a job that still lacks a quorum.
+const REPEAT: Duration = Duration::from_secs(2);
+
+/// Another operator's daemon.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address as configured.
+    pub url: reqwest::Url,
+}
+
+/// How a peer is doing.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PeerState {
+    /// Its address as configured.
+    pub url: String,
+    /// When it answered last, in Unix milliseconds.
+    pub answered_at_ms: Option<u64>,
+    /// What went wrong since.
+    pub trouble: Option<String>,
+}
+
+/// The body of `POST /v1/signatures`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shares {
+    /// Signatures, at most [`MAX_SHARES`].
+    pub shares: Vec<Message>,
+}
+
+/// What became of one signature that was sent.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Received {
+    /// `new`, `known`, `equivocated`, or why it was refused.
+    pub status: String,
+    /// Why, in words.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// The answer to [`Shares`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// One for each signature that was sent.
+    pub results: Vec<Received>,
+    /// What the answering operator knows of the same jobs.
+    pub shares: Vec<Message>,
+}
+
+/// Takes signatures in, and sends this daemon's.
+#[derive(Debug)]
+pub struct Exchange {
+    store: Arc<Store>,
+    market: Market,
+    endpoints: Arc<Endpoints>,
+    operators: Arc<Operators>,
+    own: Vec<Address>,
+    metrics: Arc<Metrics>,
+    /// Told of jobs with new signatures.
+    jobs: mpsc::Sender<JobId>,
+    /// Counts this daemon's signatures: a change is news for peers.
+    news: watch::Sender<u64>,
+    peers: Mutex<Vec<PeerState>>,
+}
+
+impl Exchange {
+    /// The exchange of a daemon that signs as `own`.
+    pub fn new(
+        store: Arc<Store>,
+        market: Market,
+        endpoints: Arc<Endpoints>,
+        own: Vec<Address>,
+        metrics: Arc<Metrics>,
+        jobs: mpsc::Sender<JobId>,
+    ) -> Self {
+        Self {
+            store,
+            market,
+            endpoints,
+            operators: Arc::default(),
+            own,
+            metrics,
+            jobs,
+            news: watch::Sender::new(0),
+            peers: Mutex::default(),
+        }
+    }
+
+    /// Who the operators are.
+    pub fn operators(&self) -> &Operators {
+        &self.operators
+    }
+
+    /// The addresses this daemon signs with.
+    pub fn own(&self) -> &[Address] {
+        &self.own
+    }
+
+    /// How the peers are doing.
+    pub fn peers(&self) -> Vec<PeerState> {
+        self.states().clone()
+    }
+
+    /// There is a new signature of this daemon.
+    pub fn tell(&self) {
+        self.news.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Takes in what another operator sent, and answers with what is known of the same jobs.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn receive(&self, shares: Vec<Message>) -> Result<Answer, StoreError> {
+        let mut results = Vec::with_capacity(shares.len());
+        let mut jobs: Vec<JobId> = Vec::new();
+        for message in shares.into_iter().take(MAX_SHARES) {
+            let id = message.job;
+            results.push(match self.take(message).await? {
+                Ok(shared) => {
+                    if !jobs.contains(&id) {
+                        jobs.push(id);
+                    }
+                    let status = match shared {
+                        Shared::Known => "known",
+                        Shared::Equivocated => "equivocated",
+                        _ => "new",
+                    };
+                    Received {
+                        status: status.to_owned(),
+                        message: String::new(),
+                    }
+                }
+                Err(refused) => Received {
+                    status: refused.code().to_owned(),
+                    message: refused.to_string(),
+                },
+            });
+        }
+        let mut known = Vec::new();
+        for id in jobs {
+            let shares = self.store.shares(&id)?;
+            known.extend(shares.into_iter().map(|share| Message::of(id, share)));
+        }
+        known.truncate(MAX_SHARES);
+        Ok(Answer {
+            results,
+            shares: known,
+        })
+    }
+
+    /// Checks one signature and keeps it.
+    async fn take(&self, message: Message) -> Result<Result<Shared, Refused>, StoreError> {
+        let refuse = |refused: Refused| {
+            self.metrics.share_refused(&refused);
+            tracing::debug!(code = refused.code(), %refused, "signature refused");
+            Ok(Err(refused))
+        };
+        let (id, share) = match message.check(&self.market.domain()) {
+            Ok(checked) => checked,
+            Err(refused) => return refuse(refused),
+        };
+        // Before the chain is asked: what nobody waits for costs one read.
+        if self.store.job(&id)?.is_none() {
+            return refuse(Refused::NoJob);
+        }
+        let market = self.endpoints.market(&self.market);
+        match self.operators.is_operator(&market, share.signer).await {
+            Ok(Some(true)) => {}
+            Ok(Some(false)) => return refuse(Refused::NotOperator),
+            Ok(None) => return refuse(Refused::Busy),
+            Err(error) => {
+                tracing::debug!(%error, "operators cannot be asked for");
+                return refuse(Refused::Busy);
+            }
+        }
+        let shared = self.store.share(&id, &share)?;
+        match shared {
+            Shared::New => {
+                tracing::info!(job = %id, signer = %share.signer, digest = %share.digest, "signature taken in");
+                // Full only when jobs are being looked at anyway.
+                let _ = self.jobs.try_send(id);
+            }
+            Shared::Known => {}
+            Shared::Equivocated => {
+                self.metrics.equivocated();
+                tracing::error!(
+                    code = "equivocation", job = %id, signer = %share.signer, digest = %share.digest,
+                    "an operator signed two verdicts about the same evidence; see /v1/equivocations"
+                );
+            }
+            Shared::NoJob => return refuse(Refused::NoJob),
+            Shared::OtherBlock => return refuse(Refused::OtherBlock),
+        }
+        Ok(Ok(shared))
+    }
+
+    /// Talks to every peer until cancelled.
+    pub async fn run(
+        self: Arc<Self>,
+        peers: Vec<Peer>,
+        timeout: Duration,
+        cancel: CancellationToken,
+    ) {
+        *self.states() = peers
+            .iter()
+            .map(|peer| PeerState {
+                url: peer.url.to_string(),
+                ..Default::default()
+            })
+            .collect();
+        let http = reqwest::Client::builder()
+            .timeout(timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build();
+        let http = match http {
+            Ok(http) => http,
+            Err(error) => {
+                tracing::error!(code = "exchange_failed", %error, "no signatures are exchanged");
+                return;
+            }
+        };
+        let talks = peers
+            .iter()
+            .enumerate()
+            .map(|(index, peer)| self.talk(index, peer, &http));
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            _ = futures::future::join_all(talks) => {}
+        }
+    }
+
+    async fn talk(&self, index: usize, peer: &Peer, http: &reqwest::Client) {
+        let mut news = self.news.subscribe();
+        // When the peer was told of each open job.
+        let mut told: HashMap<JobId, Instant> = HashMap::new();
+        let mut failures = 0;
+        loop {
+            let wait = match self.round(peer, http, &mut told).await {
+                Ok(()) => {
+                    failures = 0;
+                    self.note(index, None);
+                    LOOK
+                }
+                Err(trouble) => {
+                    let wait = backoff(failures);
+                    failures += 1;
+                    if failures == 1 {
+                        tracing::warn!(code = "peer_failed", peer = %peer.url, trouble, "peer does not answer");
+                    }
+                    self.note(index, Some(trouble));
+                    // News do not hurry a peer that is down.
+                    tokio::time::sleep(wait).await;
+                    continue;
+                }
+            };
+            tokio::select! {
+                _ = news.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Tells a peer what it has not been told, in as many messages as that takes.
+    async fn round(
+        &self,
+        peer: &Peer,
+        http: &reqwest::Client,
+        told: &mut HashMap<JobId, Instant>,
+    ) -> Result<(), String> {
+        let failed = |error: StoreError| error.to_string();
+        let open = self.store.open_jobs().map_err(failed)?;
+        told.retain(|id, _| open.binary_search(id).is_ok());
+        let mut batch: Vec<Message> = Vec::new();
+        for id in open {
+            if let Some(at) = told.get(&id) {
+                let waiting = at.elapsed() >= REPEAT
+                    && self
+                        .store
+                        .job(&id)
+                        .map_err(failed)?
+                        .is_some_and(|job| job.stage == Stage::Verified);
+                if !waiting {
+                    continue;
+                }
+            }
+            let shares = self.store.shares(&id).map_err(failed)?.into_iter();
+            let own = shares.filter(|share| self.own.contains(&share.signer));
+            batch.extend(own.map(|share| Message::of(id, share)));
+            if batch.len() + self.own.len() > MAX_SHARES {
+                self.send(peer, http, std::mem::take(&mut batch), told)
+                    .await?;
+            }
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.send(peer, http, batch, told).await
+    }
+
+    async fn send(
+        &self,
+        peer: &Peer,
+        http: &reqwest::Client,
+        shares: Vec<Message>,
+        told: &mut HashMap<JobId, Instant>,
+    ) -> Result<(), String> {
+        let jobs: Vec<JobId> = shares.iter().map(|message| message.job).collect();
+        let url = peer.url.join("v1/signatures").map_err(|e| e.to_string())?;
+        let request = http.post(url).json(&Shares { shares });
+        let response = request.send().await.map_err(|e| e.to_string())?;
+        if !response.status().is_success() {
+            return Err(format!("HTTP status {}", response.status()));
+        }
+        let mut bytes = Vec::new();
+        let mut body = response.bytes_stream();
+        while let Some(chunk) = body.next().await {
+            bytes.extend_from_slice(&chunk.map_err(|e| e.to_string())?);
+            if bytes.len() > MAX_MESSAGE_BYTES {
+                return Err(format!("answers with over {MAX_MESSAGE_BYTES} bytes"));
+            }
+        }
+        let answer: Answer = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
+        for (id, result) in jobs.into_iter().zip(&answer.results) {
+            match result.status.as_str() {
+                "new" | "known" => {
+                    told.insert(id, Instant::now());
+                }
+                // It may not have seen the block yet: told again when jobs are looked at next.
+                "job_unknown" | "other_block" | "busy" => {}
+                status => {
+                    tracing::warn!(code = "peer_refused", peer = %peer.url, job = %id, status, message = result.message, "peer refuses our signature");
+                    told.insert(id, Instant::now());
+                }
+            }
+        }
+        for message in answer.shares.into_iter().take(MAX_SHARES) {
+            self.take(message).await.map_err(|e| e.to_string())?.ok();
+        }
+        Ok(())
+    }
+
+    fn note(&self, index: usize, trouble: Option<String>) {
+        if let Some(state) = self.states().get_mut(index) {
+            if trouble.is_none() {
+                state.answered_at_ms = Some(now_ms());
+            }
+            state.trouble = trouble;
+        }
+    }
+
+    fn states(&self) -> MutexGuard<'_, Vec<PeerState>> {
+        // For people to look at: half an update is still an update.
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,511 @@
+//! The shared store: `PostgreSQL`. Each column is a table; transactions are serializable and run again
+//! where another writer came between.
+//!
+//! Workers share open jobs by leases (`SKIP LOCKED`), on the server's clock. One daemon leads: it
+//! holds an advisory lock for as long as its connection lives, and a term that every write of a
+//! leader checks, so that a leader who has not noticed its fall writes nothing.
+
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use postgres::error::SqlState;
+use postgres::{Client, Config, IsolationLevel, NoTls, Transaction};
+
+use super::columns::{Direction, Key, NAMES, RawRow, Rows, Span, Tx};
+use super::model::JobId;
+use super::{Backend, MarketId, Store, StoreError, Work};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How often a transaction is run again before its error is the caller's.
+const TRIES: u32 = 100;
+/// First wait before a transaction is run again; it grows with each try.
+const AGAIN: Duration = Duration::from_millis(1);
+/// Key of the advisory lock under which tables are made: "vouch".
+const SCHEMA_LOCK: i64 = 0x76_6f75_6368;
+/// Key of the leader's advisory lock.
+const LEADER_LOCK: i64 = SCHEMA_LOCK + 1;
+/// What every connection is set to: nothing waits for ever, for a lock, a statement or a client.
+const SESSION: &str = "SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
+    SET idle_in_transaction_session_timeout = '10s'; SET client_min_messages = 'warning'";
+
+/// Rows in tables.
+pub(super) struct Postgres {
+    config: Config,
+    idle: Mutex<Vec<Client>>,
+    /// The term in which this daemon leads; zero while it does not.
+    term: AtomicU64,
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The configuration may hold a password.
+        f.debug_struct("Postgres")
+            .field("hosts", &self.config.get_hosts())
+            .field("database", &self.config.get_dbname())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the shared store of a market on a `PostgreSQL` server, making its tables where there are
+    /// none.
+    ///
+    /// # Errors
+    /// [`StoreError::Server`] for an address that cannot be used or a server that does not answer,
+    /// [`StoreError::OtherMarket`].
+    pub fn connect(url: &str, market: MarketId) -> Result<Self, StoreError> {
+        let backend = Postgres::connect(url)?;
+        let place = backend.place();
+        let backend = Box::new(backend);
+        Self { backend }.of(market, &place)
+    }
+
+    /// Opens a shared store to look at.
+    ///
+    /// # Errors
+    /// [`StoreError::Server`].
+    pub fn connect_to_read(url: &str) -> Result<Self, StoreError> {
+        let backend = Box::new(Postgres::connect(url)?);
+        Ok(Self { backend })
+    }
+}
+
+impl Postgres {
+    fn connect(url: &str) -> Result<Self, StoreError> {
+        let mut config = Config::from_str(url)
+            .map_err(|e| StoreError::Server(format!("store.url: {}", chain(&e))))?;
+        config
+            .connect_timeout(CONNECT)
+            .application_name("vouch-oracle")
+            .keepalives_idle(Duration::from_secs(10))
+            .tcp_user_timeout(Duration::from_secs(15));
+        let postgres = Self {
+            config,
+            idle: Mutex::default(),
+            term: AtomicU64::new(0),
+        };
+        postgres.with(|client| {
+            let mut tx = client.transaction()?;
+            tx.execute("SELECT pg_advisory_xact_lock($1)", &[&SCHEMA_LOCK])?;
+            for name in NAMES {
+                tx.batch_execute(&format!(
+                    "CREATE TABLE IF NOT EXISTS vouch_{name} (key bytea PRIMARY KEY, value text NOT NULL)"
+                ))?;
+            }
+            tx.batch_execute(
+                "ALTER TABLE vouch_open ADD COLUMN IF NOT EXISTS worker text; \
+                 ALTER TABLE vouch_open ADD COLUMN IF NOT EXISTS until timestamptz NOT NULL DEFAULT '-infinity'; \
+                 CREATE INDEX IF NOT EXISTS vouch_open_until ON vouch_open (until); \
+                 CREATE TABLE IF NOT EXISTS vouch_leader (one boolean PRIMARY KEY CHECK (one), term bigint NOT NULL); \
+                 INSERT INTO vouch_leader VALUES (true, 0) ON CONFLICT DO NOTHING",
+            )?;
+            tx.commit()
+        })?;
+        Ok(postgres)
+    }
+
+    fn place(&self) -> String {
+        format!("{self:?}")
+    }
+
+    /// Runs `work` on a connection. The thread waits; the runtime's other work goes on elsewhere.
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
+    ) -> Result<T, StoreError> {
+        self.attempt(work).map_err(server)
+    }
+
+    fn attempt<T>(
+        &self,
+        work: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
+    ) -> Result<T, postgres::Error> {
+        tokio::task::block_in_place(|| {
+            let mut client = match self.idle().pop() {
+                Some(client) => client,
+                None => self.open()?,
+            };
+            let result = work(&mut client);
+            if client.is_closed() {
+                // The server went away: the others are as dead.
+                self.idle().clear();
+            } else {
+                self.idle().push(client);
+            }
+            result
+        })
+    }
+
+    fn open(&self) -> Result<Client, postgres::Error> {
+        let mut client = self.config.connect(NoTls)?;
+        client.batch_execute(SESSION)?;
+        Ok(client)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Client>> {
+        // A list of connections cannot be left half changed.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serializable(&self, work: &mut Work<'_>, led: bool) -> Result<(), StoreError> {
+        let mut tries = 0;
+        loop {
+            let mut failed = None;
+            let result = self.attempt(|client| {
+                let builder = client.build_transaction();
+                let mut tx = builder
+                    .isolation_level(IsolationLevel::Serializable)
+                    .start()?;
+                if led {
+                    let row = tx.query_one("SELECT term FROM vouch_leader FOR SHARE", &[])?;
+                    let found = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
+                    let held = self.term.load(Ordering::SeqCst);
+                    if held == 0 || found != held {
+                        failed = Some(StoreError::Deposed { held, found });
+                        return Ok(());
+                    }
+                }
+                let mut rows = Tables {
+                    tx: &mut tx,
+                    error: None,
+                };
+                let outcome = work(&mut Tx(&mut rows));
+                if let Some(error) = rows.error {
+                    return Err(error);
+                }
+                match outcome {
+                    Ok(()) => tx.commit(),
+                    Err(error) => {
+                        failed = Some(error);
+                        tx.rollback()
+                    }
+                }
+            });
+            return match (result, failed) {
+                (_, Some(error)) => Err(error),
+                (Ok(()), None) => Ok(()),
+                (Err(error), None) if tries < TRIES && is_conflict(&error) => {
+                    let wait = AGAIN.saturating_mul(tries.min(20));
+                    tokio::task::block_in_place(|| std::thread::sleep(wait));
+                    tries += 1;
+                    continue;
+                }
+                (Err(error), None) => Err(server(error)),
+            };
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Closing a connection waits, which a runtime's thread may only do where it says so.
+        let close = || self.idle().clear();
+        match tokio::runtime::Handle::try_current() {
+            Ok(_) => tokio::task::block_in_place(close),
+            Err(_) => close(),
+        }
+    }
+}
+
+impl Backend for Postgres {
+    fn read(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let mut failed = None;
+        let result = self.attempt(|client| {
+            let builder = client.build_transaction();
+            let mut tx = builder
+                .isolation_level(IsolationLevel::RepeatableRead)
+                .read_only(true)
+                .start()?;
+            let mut rows = Tables {
+                tx: &mut tx,
+                error: None,
+            };
+            let outcome = work(&mut Tx(&mut rows));
+            if let Some(error) = rows.error {
+                return Err(error);
+            }
+            failed = outcome.err();
+            tx.rollback()
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => result.map_err(server),
+        }
+    }
+
+    fn write(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        self.serializable(work, false)
+    }
+
+    fn lead(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
+        self.serializable(work, true)
+    }
+
+    fn shared(&self) -> Option<&Postgres> {
+        Some(self)
+    }
+}
+
+struct Tables<'a, 'b> {
+    tx: &'a mut Transaction<'b>,
+    /// What the server said last that was an error: decides whether to run again.
+    error: Option<postgres::Error>,
+}
+
+impl Tables<'_, '_> {
+    fn note<T>(&mut self, result: Result<T, postgres::Error>) -> Result<T, StoreError> {
+        result.map_err(|error| {
+            let shown = StoreError::Server(chain(&error));
+            self.error = Some(error);
+            shown
+        })
+    }
+}
+
+impl Rows for Tables<'_, '_> {
+    fn get(&mut self, column: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let query = format!("SELECT value FROM vouch_{column} WHERE key = $1");
+        let row = self.tx.query_opt(&query, &[&key]);
+        let row = self.note(row)?;
+        Ok(row.map(|row| row.get::<_, String>(0).into_bytes()))
+    }
+
+    fn scan(&mut self, column: &'static str, span: Span<'_>) -> Result<Vec<RawRow>, StoreError> {
+        let end = after_prefix(span.prefix);
+        let (compare, order) = match span.direction {
+            Direction::Forward => (">", "ASC"),
+            Direction::Reverse => ("<", "DESC"),
+        };
+        let query = format!(
+            "SELECT key, value FROM vouch_{column} WHERE key >= $1 AND ($2::bytea IS NULL OR key < $2) \
+             AND ($3::bytea IS NULL OR key {compare} $3) ORDER BY key {order} LIMIT $4"
+        );
+        let limit = i64::try_from(span.limit).unwrap_or(i64::MAX);
+        let rows = self
+            .tx
+            .query(&query, &[&span.prefix, &end, &span.after, &limit]);
+        let rows = self.note(rows)?;
+        let row = |row: postgres::Row| (row.get(0), row.get::<_, String>(1).into_bytes());
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    fn put(&mut self, column: &'static str, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        // JSON writes a zero byte as an escape, so every value is text to the server.
+        let value = String::from_utf8_lossy(value).into_owned();
+        let query = match column {
+            // Its row carries the lease; the value never changes.
+            "open" => "INSERT INTO vouch_open (key, value) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+                .to_owned(),
+            _ => format!(
+                "INSERT INTO vouch_{column} (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value"
+            ),
+        };
+        let done = self.tx.execute(&query, &[&key, &value]);
+        self.note(done).map(|_| ())
+    }
+
+    fn delete(&mut self, column: &'static str, key: &[u8]) -> Result<(), StoreError> {
+        let query = format!("DELETE FROM vouch_{column} WHERE key = $1");
+        let done = self.tx.execute(&query, &[&key]);
+        self.note(done).map(|_| ())
+    }
+}
+
+/// The leader's seat: held for as long as this connection lives.
+pub struct Seat {
+    client: Option<Client>,
+}
+
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seat")
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let client = self.client.take();
+        match tokio::runtime::Handle::try_current() {
+            Ok(_) => tokio::task::block_in_place(|| drop(client)),
+            Err(_) => drop(client),
+        }
+    }
+}
+
+impl Store {
+    /// Whether other daemons may work on this store too.
+    pub fn is_shared(&self) -> bool {
+        self.backend.shared().is_some()
+    }
+
+    /// Takes the leader's seat where it is free. A store that is not shared has no seat.
+    ///
+    /// # Errors
+    /// [`StoreError::Server`].
+    pub fn try_lead(&self) -> Result<Option<Seat>, StoreError> {
+        let Some(postgres) = self.backend.shared() else {
+            return Ok(None);
+        };
+        tokio::task::block_in_place(|| {
+            let mut client = postgres.open().map_err(server)?;
+            let locked = client
+                .query_one("SELECT pg_try_advisory_lock($1)", &[&LEADER_LOCK])
+                .map_err(server)?;
+            if !locked.get::<_, bool>(0) {
+                return Ok(None);
+            }
+            // From here on, whoever led before writes nothing.
+            let row = client
+                .query_one(
+                    "UPDATE vouch_leader SET term = term + 1 RETURNING term",
+                    &[],
+                )
+                .map_err(server)?;
+            let term = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
+            postgres.term.store(term, Ordering::SeqCst);
+            tracing::info!(term, "leading");
+            let client = Some(client);
+            Ok(Some(Seat { client }))
+        })
+    }
+
+    /// Whether the seat is still this daemon's.
+    pub fn leads(&self, seat: &mut Seat) -> bool {
+        let asked = tokio::task::block_in_place(|| match &mut seat.client {
+            Some(client) => client.simple_query("SELECT 1").is_ok(),
+            None => false,
+        });
+        if !asked && let Some(postgres) = self.backend.shared() {
+            postgres.term.store(0, Ordering::SeqCst);
+        }
+        asked
+    }
+
+    /// Takes leases of up to `limit` open jobs that nobody works on, and renews those that `worker`
+    /// has.
+    ///
+    /// # Errors
+    /// [`StoreError::Server`].
+    pub fn claim(
+        &self,
+        worker: &str,
+        lease: Duration,
+        limit: usize,
+    ) -> Result<Vec<JobId>, StoreError> {
+        let Some(postgres) = self.backend.shared() else {
+            return Ok(Vec::new());
+        };
+        let lease = lease.as_secs_f64();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = postgres.with(|client| {
+            client.execute(
+                "UPDATE vouch_open SET until = clock_timestamp() + make_interval(secs => $2) WHERE worker = $1",
+                &[&worker, &lease],
+            )?;
+            client.query(
+                "UPDATE vouch_open SET worker = $1, until = clock_timestamp() + make_interval(secs => $2) \
+                 WHERE key IN (SELECT key FROM vouch_open WHERE until < clock_timestamp() \
+                 ORDER BY until LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING key",
+                &[&worker, &lease, &limit],
+            )
+        })?;
+        let keys = rows.iter().map(|row| row.get::<_, Vec<u8>>(0));
+        Ok(keys.filter_map(|key| JobId::from_bytes(&key)).collect())
+    }
+
+    /// Gives a lease back: the job may be taken again after `wait`.
+    ///
+    /// # Errors
+    /// [`StoreError::Server`].
+    pub fn park(&self, worker: &str, id: &JobId, wait: Duration) -> Result<(), StoreError> {
+        let Some(postgres) = self.backend.shared() else {
+            return Ok(());
+        };
+        let (key, wait) = (id.to_bytes(), wait.as_secs_f64());
+        postgres.with(|client| {
+            client.execute(
+                "UPDATE vouch_open SET worker = NULL, until = clock_timestamp() + make_interval(secs => $3) \
+                 WHERE key = $2 AND worker = $1",
+                &[&worker, &key, &wait],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// A job that waits need not wait longer.
+    ///
+    /// # Errors
+    /// [`StoreError::Server`].
+    pub fn wake(&self, id: &JobId) -> Result<(), StoreError> {
+        let Some(postgres) = self.backend.shared() else {
+            return Ok(());
+        };
+        let key = id.to_bytes();
+        postgres.with(|client| {
+            client.execute(
+                "UPDATE vouch_open SET until = '-infinity' WHERE key = $1 AND worker IS NULL",
+                &[&key],
+            )
+        })?;
+        Ok(())
+    }
+}
+
+fn server(error: postgres::Error) -> StoreError {
+    StoreError::Server(chain(&error))
+}
+
+/// An error with its causes: the client's own text leaves them out.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn is_conflict(error: &postgres::Error) -> bool {
+    let conflicts = [
+        &SqlState::T_R_SERIALIZATION_FAILURE,
+        &SqlState::T_R_DEADLOCK_DETECTED,
+        &SqlState::LOCK_NOT_AVAILABLE,
+    ];
+    error.code().is_some_and(|code| conflicts.contains(&code))
+}
+
+/// The first key after all that begin with `prefix`; none where there is no such key.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_end_before_the_next() {
+        assert_eq!(after_prefix(&[]), None);
+        assert_eq!(after_prefix(&[1, 2]), Some(vec![1, 3]));
+        assert_eq!(after_prefix(&[1, 255]), Some(vec![2]));
+        assert_eq!(after_prefix(&[255, 255]), None);
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused_without_its_password() {
+        let error = Store::connect_to_read("postgres://user:secret@[/x").unwrap_err();
+        let shown = error.to_string();
+        assert!(
+            shown.contains("store.url") && !shown.contains("secret"),
+            "{shown}"
+        );
+    }
+}
