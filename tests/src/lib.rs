@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod node;
+pub mod oracle;
 pub mod paths;
 pub mod rpc;
 pub mod tools;

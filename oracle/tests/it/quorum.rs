@@ -1,0 +1,292 @@
+//! Five operators, some of whom are down, slow, wrong or malicious.
+
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::signers::local::PrivateKeySigner;
+use alloy::sol_types::SolValue;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use vouch_abi::Verdict;
+use vouch_client::verdict::digest;
+use vouch_client::{State, send};
+use vouch_oracle::quorum::Message;
+use vouch_oracle::store::model::{JobId, StoredVerdict};
+use vouch_protocol::Phase;
+use vouch_simulator::Tamper;
+use vouch_tests::oracle::audit;
+use vouch_tests::oracle::daemon::{Daemon, Plan};
+use vouch_tests::oracle::fair::{Fair, Size};
+use vouch_tests::oracle::lane::{Lane, inputs};
+use vouch_tests::oracle::proxy::Tcp;
+
+/// A market of five operators and one lane.
+async fn five(quorum: u16) -> Result<(Fair, Lane)> {
+    let size = Size {
+        operators: 5,
+        quorum,
+        lanes: 1,
+    };
+    let (fair, mut lanes) = Fair::open(size).await?;
+    let mut lane = lanes.pop().context("a lane")?;
+    lane.patience = Duration::from_secs(60);
+    Ok((fair, lane))
+}
+
+/// A daemon for each of the first `count` operators, each with all five as peers.
+fn plans(fair: &Fair, count: usize) -> Result<Vec<Plan>> {
+    let mut plans = Vec::new();
+    for (i, key) in fair.operators.iter().enumerate() {
+        plans.push(Plan::new(
+            fair,
+            &format!("operator-{i}"),
+            vec![key.clone()],
+        )?);
+    }
+    let urls: Vec<String> = plans.iter().map(Plan::url).collect();
+    for (i, plan) in plans.iter_mut().enumerate() {
+        plan.peers = urls.clone();
+        plan.peers.remove(i);
+    }
+    plans.truncate(count);
+    Ok(plans)
+}
+
+async fn start(plans: &[Plan]) -> Result<Vec<Daemon>> {
+    let mut daemons = Vec::new();
+    for plan in plans {
+        daemons.push(plan.start().await?);
+    }
+    for daemon in &mut daemons {
+        daemon.ready().await?;
+    }
+    Ok(daemons)
+}
+
+async fn post(plan: &Plan, body: impl Into<reqwest::Body>) -> Result<(u16, Value)> {
+    let request = reqwest::Client::new()
+        .post(format!("{}/v1/signatures", plan.url()))
+        .header("content-type", "application/json")
+        .body(body);
+    let answer = request.send().await?;
+    let status = answer.status().as_u16();
+    Ok((status, answer.json().await.unwrap_or_default()))
+}
+
+/// The only job a daemon has, and the block of its announcement, once it has a verdict of its own.
+async fn job(daemon: &Daemon) -> Result<(JobId, B256, StoredVerdict)> {
+    loop {
+        let jobs = daemon.get("/v1/jobs").await?;
+        let job = &jobs["jobs"][0];
+        if !job["verdict"].is_null() {
+            return Ok((
+                serde_json::from_value(job["id"].clone())?,
+                serde_json::from_value(job["block"]["hash"].clone())?,
+                serde_json::from_value(job["verdict"].clone())?,
+            ));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A lie: another verdict about the same evidence, signed by somebody.
+fn lie(
+    fair: &Fair,
+    id: JobId,
+    block: B256,
+    truth: &StoredVerdict,
+    signer: &PrivateKeySigner,
+    change: impl FnOnce(&mut Verdict),
+) -> Result<Message> {
+    let mut verdict = Verdict::abi_decode(&truth.verdict)?;
+    change(&mut verdict);
+    let stored = StoredVerdict {
+        digest: digest(&verdict, &fair.market.domain()),
+        verdict: verdict.abi_encode().into(),
+        ..truth.clone()
+    };
+    let share = Message::sign(id, block, &stored, signer, &fair.market.domain())?;
+    Ok(Message::of(id, share))
+}
+
+/// With a quorum of two: one operator works, one is slow both ways, one sends garbage, two are down.
+/// (Two who agree are all there are, so a larger quorum could not be reached.)
+#[tokio::test(flavor = "multi_thread")]
+async fn two_down_one_slow_one_garbage_and_orders_settle() -> Result<()> {
+    let (fair, mut lane) = five(2).await?;
+    let mut plans = plans(&fair, 3)?;
+    let garbler = plans.pop().context("three plans")?;
+    let slow = Duration::from_millis(200);
+    let to_slow = Tcp::start(format!("127.0.0.1:{}", plans[1].port), slow).await?;
+    let chain = fair.node.url().replace("http://", "");
+    let slow_chain = Tcp::start(chain, Duration::from_millis(50)).await?;
+    plans[0].peers[0] = format!("http://{}", to_slow.address());
+    plans[1].endpoints = vec![format!("http://{}", slow_chain.address())];
+    let daemons = start(&plans).await?;
+
+    // The third operator answers nonsense, and sends some.
+    let garbage = tokio::net::TcpListener::bind(("127.0.0.1", garbler.port)).await?;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = garbage.accept().await {
+            use tokio::io::AsyncWriteExt;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"results\": [7], ")
+                .await;
+        }
+    });
+    let target = plans[0].clone();
+    let noise = tokio::spawn(async move {
+        for n in 0..200u32 {
+            let bodies = [
+                "{".to_owned(),
+                json!({"shares": [{}]}).to_string(),
+                "x".repeat(2_000_000),
+                json!({"shares": [{"job": {"order": B256::ZERO, "phase": "start", "attempt": n, "evidence": B256::ZERO,
+                    "outputs": B256::ZERO}, "block": B256::ZERO, "verdict": "0x00", "signature": "0x", "statement": "0x"}]}).to_string(),
+            ];
+            for body in bodies {
+                let _ = post(&target, body).await;
+            }
+        }
+    });
+    let mut orders = Vec::new();
+    for tamper in [None, Some(Tamper::GpuSignature), None] {
+        orders.push(lane.order_with(tamper).await?);
+    }
+    noise.abort();
+    let senders: Vec<Address> = fair
+        .operators
+        .iter()
+        .map(PrivateKeySigner::address)
+        .collect();
+    let report = audit::chain(&fair, &orders, &senders).await?;
+    assert_eq!((report.settled, report.refunded), (2, 1));
+    for daemon in &daemons {
+        audit::books(daemon, report.verdicts).await?;
+    }
+    Ok(())
+}
+
+/// With a quorum of three, two operators who say that forged evidence is fine settle nothing, by
+/// whichever way they try; the three honest ones refund the buyer.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_malicious_of_five_settle_nothing_false() -> Result<()> {
+    let (fair, mut lane) = five(3).await?;
+    let plans = plans(&fair, 3)?;
+    // Two honest operators are not enough, so the lie has time.
+    let mut daemons = start(&plans[..2]).await?;
+    let placed = lane.placed().await?;
+    let session = vouch_simulator::Session::generate();
+    let inputs = inputs(&placed);
+    let challenge = fair.market.challenge(placed.order, Phase::Start, 0).await?;
+    let statement = session.start(challenge, inputs);
+    let forged = Some(Tamper::GpuSignature);
+    lane.announce(&placed, Phase::Start, &statement, forged, B256::ZERO)
+        .await?;
+    let (id, block, truth) = job(&daemons[0]).await?;
+    assert_eq!(truth.reason, 110);
+    let accept = |verdict: &mut Verdict| {
+        verdict.reason = 0;
+        verdict.clauses = U256::MAX;
+    };
+    let mut lies = Vec::new();
+    for liar in &fair.operators[3..] {
+        lies.push(lie(&fair, id, block, &truth, liar, accept)?);
+    }
+    // A stranger helps, and they copy an honest operator's signature onto their verdict.
+    let stranger = lie(
+        &fair,
+        id,
+        block,
+        &truth,
+        &PrivateKeySigner::random(),
+        accept,
+    )?;
+    let honest = lie(&fair, id, block, &truth, &fair.operators[0], |_| {})?;
+    let mixed = Message {
+        signature: honest.signature.clone(),
+        statement: honest.statement.clone(),
+        ..lies[0].clone()
+    };
+    for plan in &plans[..2] {
+        let shares = json!({"shares": [lies[0], lies[1], stranger, mixed]});
+        let (status, answer) = post(plan, shares.to_string()).await?;
+        assert_eq!(status, 200);
+        let results = answer["results"].as_array().context("results")?;
+        let found: Vec<&str> = results
+            .iter()
+            .filter_map(|r| r["status"].as_str())
+            .collect();
+        assert_eq!(found[..3], ["new", "new", "not_operator"]);
+        assert!(!["new", "known"].contains(&found[3]), "{found:?}");
+    }
+    // Straight to the chain, with two signatures and with a third that is none.
+    let mut verdict = Verdict::abi_decode(&truth.verdict)?;
+    accept(&mut verdict);
+    let digest = digest(&verdict, &fair.market.domain());
+    let signed: Vec<_> = fair.operators[3..]
+        .iter()
+        .map(|key| vouch_client::verdict::Signed::new(digest, key))
+        .collect::<Result<_, _>>()?;
+    let two = vouch_client::verdict::concatenate(signed);
+    let three: Bytes = [&two[..], &honest.signature[..]].concat().into();
+    for signatures in [two, three] {
+        let escrow = fair.market.escrow();
+        let call = escrow.submitVerdict(placed.terms.clone(), verdict.clone(), signatures);
+        assert!(send(call).await.is_err());
+    }
+    let state = fair.market.record(placed.order).await?.state;
+    assert_eq!(state, State::Accepted, "nothing false was settled");
+
+    // The third honest operator comes back.
+    daemons.push(plans[2].start().await?);
+    assert_eq!(lane.decided(&placed, Phase::Start).await?, State::Refunded);
+    for daemon in &daemons {
+        audit::books(daemon, 1).await?;
+    }
+    Ok(())
+}
+
+/// An operator that signs two verdicts about the same evidence leaves a proof that anybody can check.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_two_things_leaves_a_proof() -> Result<()> {
+    let (fair, mut lane) = five(3).await?;
+    let plans = plans(&fair, 1)?;
+    let daemons = start(&plans).await?;
+    let placed = lane.placed().await?;
+    let session = vouch_simulator::Session::generate();
+    let challenge = fair.market.challenge(placed.order, Phase::Start, 0).await?;
+    let statement = session.start(challenge, B256::ZERO);
+    lane.announce(&placed, Phase::Start, &statement, None, B256::ZERO)
+        .await?;
+    let (id, block, truth) = job(&daemons[0]).await?;
+    let liar = &fair.operators[4];
+    let first = lie(&fair, id, block, &truth, liar, |_| {})?;
+    let second = lie(&fair, id, block, &truth, liar, |verdict| {
+        verdict.reason = 110
+    })?;
+    for (message, expected) in [(&first, "new"), (&second, "equivocated"), (&first, "known")] {
+        let (_, answer) = post(&plans[0], json!({"shares": [message]}).to_string()).await?;
+        assert_eq!(answer["results"][0]["status"], expected);
+    }
+    let found = daemons[0].get("/v1/equivocations").await?;
+    let proof = &found["equivocations"][0];
+    let job: JobId = serde_json::from_value(proof["job"].clone())?;
+    let mut digests = Vec::new();
+    for half in ["first", "second"] {
+        let share = serde_json::from_value(proof[half].clone())?;
+        let checked = Message::of(job, share).check(&fair.market.domain());
+        let (_, share) = checked.map_err(anyhow::Error::from)?;
+        assert_eq!(share.signer, liar.address());
+        assert_eq!(share.block, block);
+        digests.push(share.digest);
+    }
+    assert_ne!(digests[0], digests[1]);
+    let metrics = reqwest::get(format!("{}/metrics", plans[0].url())).await?;
+    let metrics = metrics.text().await?;
+    assert!(
+        metrics.contains("vouch_oracle_equivocations_total 1"),
+        "{metrics}"
+    );
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! `vouch-oracle` as a process that tests start and kill.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use alloy::signers::local::PrivateKeySigner;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use super::fair::Fair;
+use crate::paths;
+
+/// How long the daemon may take until it follows the chain.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// One operator's daemon: what it is started with.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    name: String,
+    dir: PathBuf,
+    /// Port of its HTTP server.
+    pub port: u16,
+    /// Who signs.
+    pub keys: Vec<PrivateKeySigner>,
+    /// Who pays.
+    pub gas: PrivateKeySigner,
+    /// Where the chain is.
+    pub endpoints: Vec<String>,
+    /// A shared store.
+    pub store: Option<String>,
+    /// Other operators.
+    pub peers: Vec<String>,
+    /// How long an endpoint may take to answer.
+    pub timeout_ms: u64,
+    /// More lines of the configuration, whole sections.
+    pub extra: String,
+    /// Environment on top of the keys.
+    pub env: Vec<(String, String)>,
+}
+
+impl Plan {
+    /// A daemon that signs with `keys`.
+    pub fn new(fair: &Fair, name: &str, keys: Vec<PrivateKeySigner>) -> Result<Self> {
+        let gas = keys.first().cloned().context("a daemon without a key")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a port")?;
+        Ok(Self {
+            name: name.to_owned(),
+            dir: fair.path().to_owned(),
+            port: listener.local_addr()?.port(),
+            keys,
+            gas,
+            endpoints: vec![fair.node.ws_url(), fair.node.url()],
+            store: None,
+            peers: Vec::new(),
+            timeout_ms: 10_000,
+            extra: String::new(),
+            env: Vec::new(),
+        })
+    }
+
+    /// Base of its HTTP interface.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Its log.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join(format!("{}.log", self.name))
+    }
+
+    /// Its configuration's file, written.
+    pub fn write(&self) -> Result<PathBuf> {
+        let roots = vouch_simulator::roots();
+        let files: [(&str, &[u8]); 3] = [
+            ("nvidia_root", &roots.nvidia),
+            ("amd_ark", roots.amd_ark),
+            ("amd_ask", roots.amd_ask),
+        ];
+        let mut simulated = String::new();
+        for (key, der) in files {
+            std::fs::write(self.dir.join(key), der).context("writing a root")?;
+            simulated.push_str(&format!("{key} = {key:?}\n"));
+        }
+        let keys: Vec<String> = (0..self.keys.len())
+            .map(|i| format!("{{ env = \"VOUCH_TEST_KEY_{i}\" }}"))
+            .collect();
+        let store = match &self.store {
+            Some(url) => format!("url = {url:?}\nevidence_dir = \"evidence\"\n"),
+            None => format!("evidence_dir = \"evidence-{}\"\n", self.name),
+        };
+        let text = format!(
+            "[chain]\ndeployment = \"31337.json\"\nendpoints = {endpoints:?}\npoll_ms = 50\ntimeout_ms = {timeout_ms}\n\
+             [keys]\nverdict = [{keys}]\ngas = {{ env = \"VOUCH_TEST_GAS\" }}\n\
+             [store]\ndir = \"db-{name}\"\n{store}\
+             [evidence]\nsources = [\"dir:bundles\"]\n\
+             [quorum]\npeers = {peers:?}\nstagger_ms = 300\ntimeout_ms = 500\n\
+             [trust.simulated]\n{simulated}\
+             [server]\nlisten = \"127.0.0.1:{port}\"\n{extra}",
+            endpoints = self.endpoints,
+            keys = keys.join(", "),
+            name = self.name,
+            peers = self.peers,
+            port = self.port,
+            timeout_ms = self.timeout_ms,
+            extra = self.extra,
+        );
+        let path = self.dir.join(format!("{}.toml", self.name));
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// Starts the daemon. Its standard error goes to its log, and to who follows.
+    pub async fn start(&self) -> Result<Daemon> {
+        let config = self.write()?;
+        let mut command = Command::new(paths::binary("vouch-oracle")?);
+        command
+            .args(["run", "--config"])
+            .arg(&config)
+            .env("NO_COLOR", "1")
+            .env("VOUCH_TEST_GAS", hex::encode(self.gas.to_bytes()))
+            .envs(self.env.iter().map(|(k, v)| (k, v)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        for (i, key) in self.keys.iter().enumerate() {
+            command.env(format!("VOUCH_TEST_KEY_{i}"), hex::encode(key.to_bytes()));
+        }
+        let mut child = command.spawn().context("starting vouch-oracle")?;
+        let stderr = child.stderr.take().context("no standard error")?;
+        let (lines, seen) = watch::channel(String::new());
+        let log = self.log();
+        tokio::spawn(async move {
+            let open = tokio::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(log)
+                .await;
+            let mut file = open.ok();
+            let mut read = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = read.next_line().await {
+                if let Some(file) = &mut file {
+                    let _ = file.write_all(format!("{line}\n").as_bytes()).await;
+                }
+                lines.send_replace(line);
+            }
+        });
+        Ok(Daemon {
+            child,
+            seen,
+            url: self.url(),
+            log: self.log(),
+        })
+    }
+}
+
+/// A running daemon. Dropping it kills it.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    seen: watch::Receiver<String>,
+    url: String,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Waits until it follows the chain.
+    pub async fn ready(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("vouch-oracle ended with {status}:\n{}", tail(&self.log));
+            }
+            if reqwest::get(format!("{}/readyz", self.url))
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+            {
+                return Ok(());
+            }
+            if begun.elapsed() > START_LIMIT {
+                bail!("vouch-oracle is not ready:\n{}", tail(&self.log));
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+
+    /// Waits for a line of its log that contains `text`, at most `limit`. Says whether it came.
+    pub async fn says(&mut self, text: &str, limit: Duration) -> bool {
+        let waiting = self.seen.wait_for(|line| line.contains(text));
+        matches!(tokio::time::timeout(limit, waiting).await, Ok(Ok(_)))
+    }
+
+    /// SIGKILL. What it had not written is lost.
+    pub async fn kill(mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("vouch-oracle had ended with {status}:\n{}", tail(&self.log));
+        }
+        self.child.kill().await.context("killing vouch-oracle")
+    }
+
+    /// What it answers to `GET`.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let url = format!("{}{path}", self.url);
+        let answer = reqwest::get(&url).await.with_context(|| url.clone())?;
+        answer.json().await.with_context(|| url)
+    }
+}
+
+/// The end of a log.
+pub fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}

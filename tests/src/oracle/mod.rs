@@ -1,0 +1,17 @@
+//! The oracle as its operators run it: real daemons on a real chain, with orders that flow.
+
+pub mod audit;
+pub mod crash;
+pub mod daemon;
+pub mod fair;
+pub mod lane;
+pub mod postgres;
+pub mod proxy;
+
+/// What people at a shell pass, or a default.
+pub fn from_env<T: std::str::FromStr>(name: &str, default: T) -> T {
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
