@@ -85,6 +85,8 @@ pub fn read(topics: &[B256], data: &[u8]) -> Result<Option<(B256, Event)>, FactE
         IEscrowEvents::OrderSettled(e) => (e.order, Event::Settled(Box::new(e.receipt))),
         IEscrowEvents::OrderRefunded(e) => (e.order, Event::Refunded { reason: e.reason }),
         IEscrowEvents::LegPaid(_)
+        | IEscrowEvents::UsesRestored(_)
+        | IEscrowEvents::FeeShared(_)
         | IEscrowEvents::Credited(_)
         | IEscrowEvents::Withdrawn(_)
         | IEscrowEvents::PausedSet(_) => return Ok(None),

@@ -189,9 +189,13 @@ pub(super) async fn refund(args: &OrderArgs) -> Result<Report, Failure> {
     let placed = market.terms(args.order).await?;
     let receipt = send(market.escrow().refund(placed.terms.clone())).await?;
     let event = market.find_event::<IEscrow::OrderRefunded>(&receipt)?;
+    // The owners' business rather than the buyer's, but nobody else may come by. The refund stands
+    // whatever becomes of it.
+    let restored = send(market.escrow().restore(placed.terms.clone())).await;
     let token = Token::of(&market, placed.terms.token).await?;
     let mut json = step_json(&placed, State::Refunded, receipt.transaction_hash);
     json["refund"] = json!(token.number(event.refund));
+    json["uses_restored"] = json!(restored.is_ok());
     Ok(Report::new(
         json,
         format!("refunded {}\n", token.show(event.refund)),

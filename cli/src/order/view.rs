@@ -217,6 +217,7 @@ pub(crate) fn event_text(log: &Log, token: &Token) -> Option<String> {
                 reason(event.reason)
             )
         }
+        IEscrowEvents::UsesRestored(_) => "its uses are for sale again".to_owned(),
         _ => return None,
     })
 }

@@ -89,14 +89,13 @@ impl<'a> Reader<'a> {
         word.unwrap_or(Self::ZEROS)
     }
 
-    /// A number of at most `size` bytes.
+    /// A number of at most `size` bytes, 8 at most.
     #[inline(never)]
     fn number(&mut self, size: usize) -> u64 {
-        let (zeros, number) = self.word().split_at(32 - size);
-        self.check(zeros.iter().all(|byte| *byte == 0));
+        let [a, b, c, number] = limbs(self.word());
+        let fits = size >= 8 || number >> (8 * size) == 0;
+        self.check(a | b | c == 0 && fits);
         number
-            .iter()
-            .fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
     fn size(&mut self) -> usize {
@@ -156,7 +155,10 @@ impl<'a> Writer<'a> {
     #[inline(never)]
     pub fn new(bytes: &'a mut Vec<u8>, head: usize) -> Self {
         let start = bytes.len();
-        bytes.resize(start + head, 0);
+        // Word by word: `resize` would go byte by byte.
+        for _ in 0..head / 32 {
+            bytes.extend_from_slice(Reader::ZEROS);
+        }
         Self {
             bytes,
             start,
@@ -164,44 +166,57 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes the last bytes of a word whose first are zero.
+    /// Writes a word.
     #[inline(never)]
-    fn right(&mut self, value: &[u8]) {
-        let end = self.at + 32;
-        self.put(end - value.len(), value);
-        self.at = end;
-    }
-
-    /// Writes the first bytes of a word whose last are zero.
-    #[inline(never)]
-    fn left(&mut self, value: &[u8]) {
-        self.put(self.at, value);
+    fn word(&mut self, word: &[u8; 32]) {
+        let place = self.bytes.get_mut(self.at..);
+        if let Some(place) = place.and_then(|rest| rest.first_chunk_mut()) {
+            *place = *word;
+        }
         self.at += 32;
     }
 
-    fn put(&mut self, at: usize, value: &[u8]) {
-        self.bytes
-            .iter_mut()
-            .skip(at)
-            .zip(value)
-            .for_each(|(to, from)| *to = *from);
+    /// Writes the word of a number.
+    #[inline(never)]
+    fn number(&mut self, number: u64) {
+        self.word(&word_of([0, 0, 0, number]));
     }
 
     /// Writes an offset here, and at the end of the bytes the list it points to.
     #[inline(never)]
     pub(crate) fn tail(&mut self, head: usize) -> Writer<'_> {
         let offset = self.bytes.len() - self.start;
-        self.right(&(offset as u64).to_be_bytes());
+        self.number(offset as u64);
         Writer::new(self.bytes, head)
     }
 
     #[inline(never)]
     fn tail_bytes(&mut self, value: &[u8]) {
-        let padded = value.len().next_multiple_of(32);
-        let mut tail = self.tail(32 + padded);
-        tail.right(&(value.len() as u64).to_be_bytes());
-        tail.put(tail.at, value);
+        let mut tail = self.tail(32);
+        tail.number(value.len() as u64);
+        let padding = value.len().next_multiple_of(32) - value.len();
+        tail.bytes.extend_from_slice(value);
+        let zeros = Reader::ZEROS.iter().take(padding);
+        tail.bytes.extend(zeros);
     }
+}
+
+/// The four limbs of a word, most significant first.
+fn limbs(word: &[u8; 32]) -> [u64; 4] {
+    let mut limbs = [0; 4];
+    for (limb, bytes) in limbs.iter_mut().zip(word.as_chunks::<8>().0) {
+        *limb = u64::from_be_bytes(*bytes);
+    }
+    limbs
+}
+
+/// The word of four limbs, most significant first.
+fn word_of(limbs: [u64; 4]) -> [u8; 32] {
+    let mut word = [0; 32];
+    for (bytes, limb) in word.as_chunks_mut::<8>().0.iter_mut().zip(limbs) {
+        *bytes = limb.to_be_bytes();
+    }
+    word
 }
 
 /// Reads the fields of `T` from a whole encoding.
@@ -246,7 +261,7 @@ macro_rules! numbers {
             }
 
             fn write(&self, to: &mut Writer<'_>) {
-                to.right(&self.to_be_bytes());
+                to.number(u64::from(*self));
             }
         }
     )* };
@@ -262,18 +277,20 @@ impl Codec for bool {
     }
 
     fn write(&self, to: &mut Writer<'_>) {
-        to.right(&[u8::from(*self)]);
+        to.number(u64::from(*self));
     }
 }
 
 impl Codec for U256 {
     #[inline(never)]
     fn read(from: &mut Reader<'_>) -> Self {
-        Self::from_be_bytes(*from.word())
+        let [a, b, c, d] = limbs(from.word());
+        Self::from_limbs([d, c, b, a])
     }
 
     fn write(&self, to: &mut Writer<'_>) {
-        to.right(&self.to_be_bytes::<32>());
+        let [d, c, b, a] = *self.as_limbs();
+        to.word(&word_of([a, b, c, d]));
     }
 }
 
@@ -281,37 +298,33 @@ impl Codec for Address {
     #[inline(never)]
     fn read(from: &mut Reader<'_>) -> Self {
         let word = from.word();
-        from.check(word.iter().take(12).all(|byte| *byte == 0));
-        let mut address = Self::ZERO;
-        address
-            .0
-            .0
-            .iter_mut()
-            .zip(word.iter().skip(12))
-            .for_each(|(to, from)| *to = *from);
-        address
+        let [a, b, ..] = limbs(word);
+        from.check(a == 0 && b >> 32 == 0);
+        word.last_chunk::<20>()
+            .map_or(Self::ZERO, |bytes| Self::new(*bytes))
     }
 
     fn write(&self, to: &mut Writer<'_>) {
-        to.right(self.as_slice());
+        to.word(&self.into_word().0);
     }
 }
 
 impl<const N: usize> Codec for FixedBytes<N> {
     fn read(from: &mut Reader<'_>) -> Self {
         let word = from.word();
-        from.check(word.iter().skip(N).all(|byte| *byte == 0));
-        let mut value = Self::ZERO;
-        value
-            .0
-            .iter_mut()
-            .zip(word)
-            .for_each(|(to, from)| *to = *from);
-        value
+        if N < 32 {
+            from.check(word.iter().skip(N).all(|byte| *byte == 0));
+        }
+        word.first_chunk::<N>()
+            .map_or(Self::ZERO, |bytes| Self(*bytes))
     }
 
     fn write(&self, to: &mut Writer<'_>) {
-        to.left(&self.0);
+        let mut word = [0; 32];
+        if let Some(place) = word.first_chunk_mut::<N>() {
+            *place = self.0;
+        }
+        to.word(&word);
     }
 }
 
@@ -350,7 +363,7 @@ impl<T: Codec> Codec for Vec<T> {
 
     fn write(&self, to: &mut Writer<'_>) {
         let mut tail = to.tail(32);
-        tail.right(&(self.len() as u64).to_be_bytes());
+        tail.number(self.len() as u64);
         let mut items = Writer::new(tail.bytes, self.len() * T::HEAD);
         for value in self {
             value.write(&mut items);

@@ -43,20 +43,29 @@ pub fn policy_id(policy: &Policy) -> B256 {
     keccak256(codec::encode(policy))
 }
 
-/// `keccak256(abi.encode(receipt))`
+/// `keccak256(abi.encode(receipt))` with its first byte zero: the escrow keeps the other 31 in one
+/// word with the order's state.
 pub fn receipt_id(receipt: &Receipt) -> B256 {
-    keccak256(codec::encode(receipt))
+    let mut id = keccak256(codec::encode(receipt));
+    id.0[0] = 0;
+    id
 }
 
 /// `keccak256(abi.encode(chainId, escrow, terms))`: the same terms are another order on another
 /// chain or in another escrow.
 pub fn order_id(chain_id: u64, escrow: Address, terms: &Terms) -> B256 {
-    // The parameters' encoding by hand, so that the terms need not be cloned into a tuple.
     let mut encoding = Vec::new();
+    codec::append(terms, &mut encoding);
+    order_id_of(chain_id, escrow, &encoding)
+}
+
+/// As [`order_id`], of terms that are encoded already (without the offset in front).
+pub fn order_id_of(chain_id: u64, escrow: Address, terms: &[u8]) -> B256 {
+    let mut encoding = Vec::with_capacity(96 + terms.len());
     encoding.extend_from_slice(word(chain_id).as_slice());
     encoding.extend_from_slice(escrow.into_word().as_slice());
     encoding.extend_from_slice(word(96).as_slice());
-    codec::append(terms, &mut encoding);
+    encoding.extend_from_slice(terms);
     keccak256(encoding)
 }
 

@@ -23,6 +23,7 @@ pub mod codec;
 #[cfg(feature = "json")]
 pub mod export;
 pub mod id;
+pub mod terms;
 pub mod wire;
 
 /// Declares interfaces, with a JSON ABI and client bindings where a feature asks for them (`sol!`
@@ -246,7 +247,7 @@ interfaces! {
         uint64 startedAt;
         /// When the finish verdict arrived; the challenge window opens then.
         uint64 finishedAt;
-        /// Running: the start verdict's digest. Finished: the finish verdict's. Settled: the receipt's hash.
+        /// Finished: the finish verdict's digest. Settled: the receipt's id.
         bytes32 commitment;
     }
 
@@ -288,8 +289,9 @@ interfaces! {
         function publish(Offer offer, string uri) external returns (bytes32 id);
         /// Ends the caller's own offer for good; orders already placed go on.
         function cancel(bytes32 offer) external;
-        /// Takes one use of each offer. For the escrow.
-        function consume(bytes32[] offers) external;
+        /// Derives the terms of an order from what a buyer asks for, and takes one use of each offer.
+        /// For the escrow. Refuses with the escrow's errors what the escrow's interface lists.
+        function sell(address buyer, OrderRequest request) external returns (Terms terms);
         /// Gives back one use of each offer of a refunded order. For the escrow.
         function restore(bytes32[] offers) external;
         /// Uses left, and whether orders may take them.
@@ -413,6 +415,12 @@ interfaces! {
         /// `reason` is the verdict's, or zero where a deadline passed. `refund` went to the buyer,
         /// `bondToBuyer` on top of it; the rest of the bond went to the provider.
         event OrderRefunded(bytes32 indexed order, uint16 reason, uint256 refund, uint256 bondToBuyer);
+        /// The order's volume and uses are for sale again.
+        event UsesRestored(bytes32 indexed order);
+        /// The oracle fee went to the operators who signed, as credits in equal shares; what does not
+        /// divide went to the first.
+        event FeeShared(bytes32 indexed order, address indexed token, uint256 amount, address[] operators);
+        /// A transfer that failed became a credit.
         event Credited(address indexed account, address indexed token, uint256 amount);
         event Withdrawn(address indexed account, address indexed token, uint256 amount);
         event PausedSet(bool paused);
@@ -420,6 +428,7 @@ interfaces! {
         error NotGovernor(address caller);
         error Paused();
         error Reentered();
+        error AlreadyRestored(bytes32 order);
         error WrongState(bytes32 order, uint8 expected, uint8 found);
         error NotProvider(address caller, address provider);
         error InvalidOrder(string field);
@@ -459,6 +468,9 @@ interfaces! {
         /// Anyone refunds an order whose current deadline has passed: accept, start or finish. A
         /// finished order is settled instead.
         function refund(Terms terms) external;
+        /// Anyone gives the volume and the uses that a refunded order took back to its offers and
+        /// policies, once. Apart from the refund, so that no other contract can stand in its way.
+        function restore(Terms terms) external;
         /// Pays the caller what earlier transfers could not deliver, and operators their fees.
         function withdraw(address token) external returns (uint256 amount);
         function creditOf(address account, address token) external view returns (uint256 amount);

@@ -16,7 +16,7 @@ use crate::{
     codec::{Codec, Fields, Reader, Writer},
 };
 
-/// An order request as the escrow reads it. Of a policy it needs to know only what is waived; the
+/// An order request as contract `offers` reads it. Of a policy it needs to know only what is waived; the
 /// rest is for contract `usage`, which gets the request as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(non_snake_case, reason = "the names are those of `OrderRequest`")]
@@ -56,17 +56,67 @@ impl Codec for RequestedLeg {
     fn write(&self, _: &mut Writer<'_>) {}
 }
 
-/// Reads the arguments of `place`: the request, and the bytes it stands in. The bytes may reach
-/// further than the request; all its offsets count from their start.
-pub fn read_request(arguments: &[u8]) -> Option<(Request, &[u8])> {
+/// The bytes of the request in the arguments of `place`. They may reach further than the request;
+/// all its offsets count from their start.
+pub fn request_bytes(arguments: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader::new(arguments);
+    let tail = reader.tail();
+    reader.join(&tail);
+    reader.value(tail.bytes())
+}
+
+/// The encoding of the terms that stand first in `arguments`, as long as it is for their number of
+/// legs where it is `abi.encode`'s. Any other encoding of the same terms is cut elsewhere or has other
+/// offsets, hashes to another id, and so names no order.
+pub fn terms_bytes(arguments: &[u8]) -> Option<&[u8]> {
+    const HEAD: usize = <Terms as Fields>::FIELDS_HEAD;
+    let mut reader = Reader::new(arguments);
+    let tail = reader.tail();
+    let mut legs = Reader::new(tail.bytes().get(HEAD..)?);
+    let count = u8::read(&mut legs);
+    reader.join(&tail);
+    reader.join(&legs);
+    let length = HEAD + 32 + usize::from(count) * <Leg as Codec>::HEAD;
+    reader.value(tail.bytes().get(..length)?)
+}
+
+/// The event `OrderPlaced`, as [`Event::log`] makes it, of terms as `IOffers::sell` answers them.
+pub fn order_placed(order: B256, buyer: Address, provider: Address, terms: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(128 + terms.len());
+    let topics = [
+        IEscrow::OrderPlaced::SIGNATURE_HASH,
+        order,
+        buyer.into_word(),
+        provider.into_word(),
+    ];
+    for topic in &topics {
+        bytes.extend_from_slice(topic.as_slice());
+    }
+    bytes.extend_from_slice(terms);
+    bytes
+}
+
+/// Calldata of `IOffers::sell` with the bytes of [`request_bytes`].
+pub fn forward_sale(buyer: Address, request: &[u8]) -> Vec<u8> {
+    let mut call = IOffers::sellCall::SELECTOR.to_vec();
+    let mut head = Writer::new(&mut call, 64);
+    buyer.write(&mut head);
+    head.tail(0);
+    call.extend_from_slice(request);
+    call
+}
+
+/// Reads the arguments of `IOffers::sell`.
+pub fn read_sale(arguments: &[u8]) -> Option<(Address, Request)> {
+    let mut reader = Reader::new(arguments);
+    let buyer = Address::read(&mut reader);
     let mut tail = reader.tail();
     let request = Request::read_fields(&mut tail);
     reader.join(&tail);
-    reader.value((request, tail.bytes()))
+    reader.value((buyer, request))
 }
 
-/// Calldata of `IUsage::reserve` with the bytes of [`read_request`].
+/// Calldata of `IUsage::reserve` with the bytes of [`request_bytes`].
 pub fn forward_request(wanted: &IUsage::Use, request: &[u8]) -> Vec<u8> {
     let mut call = IUsage::reserveCall::SELECTOR.to_vec();
     let mut head = Writer::new(&mut call, <IUsage::Use as Codec>::HEAD + 32);
@@ -221,7 +271,7 @@ structs! {
 calls! {
     IOffers::publishCall { offer: Offer, uri: String }
     IOffers::cancelCall { offer: B256 }
-    IOffers::consumeCall { offers: Vec<B256> }
+    IOffers::sellCall { buyer: Address, request: OrderRequest }
     IOffers::restoreCall { offers: Vec<B256> }
     IOffers::availableCall { offer: B256 }
     IOffers::idOfCall { offer: Offer }
@@ -259,6 +309,7 @@ calls! {
     IEscrow::submitVerdictCall { terms: Terms, verdict: Verdict, signatures: Bytes }
     IEscrow::settleCall { terms: Terms, verdict: Verdict }
     IEscrow::refundCall { terms: Terms }
+    IEscrow::restoreCall { terms: Terms }
     IEscrow::withdrawCall { token: Address }
     IEscrow::creditOfCall { account: Address, token: Address }
     IEscrow::owedCall { token: Address }
@@ -334,6 +385,7 @@ errors! {
     IEscrow::NotGovernor { caller: Address }
     IEscrow::Paused {}
     IEscrow::Reentered {}
+    IEscrow::AlreadyRestored { order: B256 }
     IEscrow::WrongState { order: B256, expected: u8, found: u8 }
     IEscrow::NotProvider { caller: Address, provider: Address }
     IEscrow::InvalidOrder { field: String }
@@ -404,6 +456,8 @@ events! {
     IEscrow::LegPaid [order: B256, payee: Address] { leg: u8, amount: U256 }
     IEscrow::OrderSettled [order: B256] { receipt: Receipt }
     IEscrow::OrderRefunded [order: B256] { reason: u16, refund: U256, bondToBuyer: U256 }
+    IEscrow::UsesRestored [order: B256] {}
+    IEscrow::FeeShared [order: B256, token: Address] { amount: U256, operators: Vec<Address> }
     IEscrow::Credited [account: Address, token: Address] { amount: U256 }
     IEscrow::Withdrawn [account: Address, token: Address] { amount: U256 }
     IEscrow::PausedSet [] { paused: bool }
@@ -570,14 +624,23 @@ mod tests {
     }
 
     #[test]
-    fn the_escrow_reads_of_a_request_what_stands_in_it() {
-        for request in samples::<OrderRequest>() {
+    fn a_forwarded_sale_reads_as_what_stands_in_the_request() {
+        for (i, request) in samples::<OrderRequest>().enumerate() {
+            let buyer = Address::sample(&mut (i as u8));
             let call = IEscrow::placeCall {
                 request: request.clone(),
             }
             .abi_encode();
-            let (read, bytes) = read_request(&call[4..]).unwrap();
+            let bytes = request_bytes(&call[4..]).unwrap();
             assert_eq!(bytes, &call[36..]);
+            let sale = forward_sale(buyer, bytes);
+            let expected = IOffers::sellCall {
+                buyer,
+                request: request.clone(),
+            };
+            assert_eq!(sale, expected.abi_encode());
+            let (from, read) = read_sale(&sale[4..]).unwrap();
+            assert_eq!(from, buyer);
             let legs = request.legs.iter().map(|leg| RequestedLeg {
                 offer: leg.offer.clone(),
                 any: leg.policy.any,
@@ -598,7 +661,44 @@ mod tests {
                 }
             );
         }
-        assert_eq!(read_request(&[0xff; 64]), None);
+        assert_eq!(read_sale(&[0xff; 64]), None);
+        assert_eq!(request_bytes(&[0xff; 64]), None);
+    }
+
+    #[test]
+    fn terms_are_cut_out_of_calldata_as_they_are_encoded() {
+        for terms in samples::<Terms>() {
+            let mut expected = vec![];
+            codec::append(&terms, &mut expected);
+            let accept = IEscrow::acceptCall {
+                terms: terms.clone(),
+            };
+            assert_eq!(terms_bytes(&accept.abi_encode()[4..]), Some(&expected[..]));
+            let settle = IEscrow::settleCall {
+                terms,
+                verdict: Verdict::default(),
+            };
+            assert_eq!(terms_bytes(&settle.abi_encode()[4..]), Some(&expected[..]));
+        }
+        for length in [0, 31, 32, 64, 671] {
+            assert_eq!(terms_bytes(&vec![0; length]), None);
+            assert_eq!(terms_bytes(&vec![0xff; length]), None);
+        }
+    }
+
+    #[test]
+    fn an_order_is_announced_with_the_terms_as_they_came() {
+        for terms in samples::<Terms>() {
+            let event = IEscrow::OrderPlaced {
+                order: B256::repeat_byte(1),
+                buyer: Address::repeat_byte(2),
+                provider: Address::repeat_byte(3),
+                terms,
+            };
+            let answer = codec::encode(&event.terms);
+            let bytes = order_placed(event.order, event.buyer, event.provider, &answer);
+            assert_eq!((bytes, 4), event.log());
+        }
     }
 
     #[test]

@@ -41,10 +41,10 @@ const ECRECOVER: Address = address!("0000000000000000000000000000000000000001");
 #[storage]
 pub struct Attestation {
     governor: StorageAddress,
-    /// In one word with the governor.
+    escrow: StorageAddress,
+    /// In one word with the escrow: every verdict needs both.
     quorum: StorageU16,
     count: StorageU16,
-    escrow: StorageAddress,
     fee: StorageU256,
     operators: StorageMap<Address, StorageBool>,
     /// [`Holder`]s by device.

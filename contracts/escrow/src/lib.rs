@@ -1,11 +1,11 @@
 //! Holds the money: who has paid, who may be paid.
 //!
-//! **Decides** what an order is ([`terms`]), which call may move it where ([`rules`]), and how what
+//! **Decides** which call may move it where ([`rules`]), and how what
 //! it locked is split when it ends ([`money`]). Orders are content-addressed: callers bring the
-//! terms, the contract keeps two words per order.
+//! terms, the contract keeps one word per order, and a second one while a challenge window is open.
 //!
-//! **Trusts** contract `attestation` that a verdict is a quorum's, `offers` and `usage` that an
-//! order may use what it names. It does not trust tokens: what one takes in is measured, and a
+//! **Trusts** contract `attestation` that a verdict is a quorum's, `offers` that the terms are those
+//! of the offers, `usage` that an order may use what it names. It does not trust tokens: what one takes in is measured, and a
 //! payment it refuses becomes a credit. The governor can stop new orders and nothing else.
 //!
 //! **Leaves alone** what the hardware showed.
@@ -22,12 +22,12 @@ mod chain;
 pub mod money;
 mod orders;
 pub mod rules;
-pub mod terms;
 mod token;
 
 use alloc::{vec, vec::Vec};
 
 use alloy_primitives::{Address, B256, U256};
+use rules::State;
 use stylus_sdk::{
     ArbResult,
     host::VM,
@@ -50,21 +50,14 @@ pub struct Escrow {
     offers: StorageAddress,
     usage: StorageAddress,
     attestation: StorageAddress,
-    orders: StorageMap<B256, Order>,
+    /// [`rules::Record`]s by order.
+    orders: StorageMap<B256, StorageB256>,
+    /// Finished orders whose challenge window is open: the finish verdict's digest.
+    disputable: StorageMap<B256, StorageB256>,
     /// By token: locked in open orders, and credited.
     owed: StorageMap<Address, StorageU256>,
     /// By account and token.
     credits: StorageMap<Address, StorageMap<Address, StorageU256>>,
-}
-
-/// What is kept of an order.
-#[storage]
-pub struct Order {
-    /// A [`rules::Record`].
-    record: StorageB256,
-    /// Running: the start verdict's digest. Finished: the finish verdict's. Settled: the receipt's
-    /// hash.
-    commitment: StorageB256,
 }
 
 mod entrypoint {
@@ -97,13 +90,17 @@ impl Escrow {
             return self.place(arguments);
         }
         dispatch!(calldata, {
-            call: IEscrow::acceptCall => self.accept(&call.terms),
-            call: IEscrow::submitEvidenceCall => self.submit_evidence(call),
+            call: IEscrow::acceptCall => self.accept(self.named(calldata)?, &call.terms),
+            call: IEscrow::submitEvidenceCall => self.submit_evidence(self.named(calldata)?, call),
             call: IEscrow::submitVerdictCall => {
-                self.submit_verdict(&call.terms, call.verdict, call.signatures)
+                let order = self.named(calldata)?;
+                self.submit_verdict(order, &call.terms, call.verdict, call.signatures)
             },
-            call: IEscrow::settleCall => self.settle(&call.terms, call.verdict),
-            call: IEscrow::refundCall => self.refund(&call.terms),
+            call: IEscrow::settleCall => {
+                self.settle(self.named(calldata)?, &call.terms, call.verdict)
+            },
+            call: IEscrow::refundCall => self.refund(self.named(calldata)?, &call.terms),
+            call: IEscrow::restoreCall => self.restore(self.named(calldata)?, &call.terms),
             call: IEscrow::withdrawCall => self.withdraw(call.token),
             call: IEscrow::creditOfCall => {
                 call::returns::<IEscrow::creditOfCall>(self.credit(call.account, call.token))
@@ -113,7 +110,7 @@ impl Escrow {
             },
             call: IEscrow::orderOfCall => self.order_of(call.order),
             call: IEscrow::idOfCall => {
-                call::returns::<IEscrow::idOfCall>(self.order_id(&call.terms))
+                call::returns::<IEscrow::idOfCall>(self.named(calldata)?)
             },
             call: IEscrow::challengeOfCall => {
                 self.challenge_of(call.order, call.phase, call.attempt)
@@ -178,7 +175,10 @@ impl Escrow {
             sinceBlock: record.since_block,
             startedAt: record.started_at,
             finishedAt: record.finished_at,
-            commitment: self.orders.getter(order).commitment.get(),
+            commitment: match record.state {
+                State::Finished => self.disputable.get(order),
+                _ => record.receipt,
+            },
         })
     }
 

@@ -7,10 +7,11 @@
 use alloc::vec::Vec;
 
 use alloy_primitives::{Address, U256};
-use vouch_abi::Terms;
+use vouch_abi::{
+    Terms,
+    terms::{checked_scale, is_compute},
+};
 use vouch_protocol::clause::{Clauses, LegClauses};
-
-use crate::terms::is_compute;
 
 /// What leaves an order, and to whom. The oracle fee is not in it where operators earned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,19 +134,6 @@ pub fn shares(fee: U256, count: u16) -> impl Iterator<Item = U256> {
             share
         }
     })
-}
-
-/// A rate times a number of seconds, where it fits a word. Byte by byte, as below.
-pub fn checked_scale(rate: &U256, seconds: u64) -> Option<U256> {
-    let mut bytes = rate.to_be_bytes::<32>();
-    let mut carry = 0_u128;
-    for byte in bytes.iter_mut().rev() {
-        // Less than 2^73.
-        let part = u128::from(*byte) * u128::from(seconds) + carry;
-        *byte = part as u8;
-        carry = part >> 8;
-    }
-    (carry == 0).then_some(U256::from_be_bytes(bytes))
 }
 
 /// Quotient and remainder, byte by byte: a general 256-bit division costs a contract kilobytes.

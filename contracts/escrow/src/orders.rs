@@ -7,7 +7,9 @@ use stylus_sdk::prelude::*;
 use vouch_abi::{
     IAttestation, IEscrow, IOffers, IUsage, Leg, Receipt, Terms, Verdict,
     call::{self, Answer, Revert, SolCall},
-    codec, id, wire,
+    codec, id,
+    terms::{self, checked_total, invalid},
+    wire,
 };
 use vouch_protocol::clause::{Clause, Clauses};
 
@@ -15,8 +17,7 @@ use crate::{
     Escrow,
     chain::unexpected,
     money::{self, Split},
-    rules::{Effect, Record, State, invalid},
-    terms,
+    rules::{Effect, Record, State},
 };
 
 /// The address of a bundle is announced, not the bundle.
@@ -30,9 +31,13 @@ impl Escrow {
             return Err(IEscrow::Paused {}.into());
         }
         let buyer = self.vm().msg_sender();
-        let (request, bytes) = wire::read_request(arguments)
+        let request = wire::request_bytes(arguments)
             .ok_or_else(|| call::malformed(IEscrow::placeCall::SELECTOR))?;
-        let terms = terms::derive(request, buyer, self.vm().block_timestamp())?;
+        let offers = self.offers.get();
+        let answer = self.call(offers, &wire::forward_sale(buyer, request))?;
+        let terms: Terms = codec::decode(&answer).ok_or_else(|| unexpected(offers))?;
+        // From here on no sum over the order's money can overflow.
+        checked_total(&terms).ok_or_else(|| invalid("total"))?;
         let fee = self
             .ask(self.attestation.get(), &IAttestation::feeCall::SELECTOR)?
             .into();
@@ -43,7 +48,7 @@ impl Escrow {
             }
             .into());
         }
-        let order = self.order_id(&terms);
+        let order = self.order_id(answer.get(32..).unwrap_or_default());
         let found = self.record(order).state as u8;
         if found != State::None as u8 {
             return Err(IEscrow::WrongState {
@@ -57,11 +62,6 @@ impl Escrow {
         let (token, locked) = (terms.token, money::locked(&terms));
         self.keep(order, &Record::placed(self.block()?));
         self.owe(token, &locked)?;
-        let offers = column(&terms, |leg| leg.offer);
-        self.call(
-            self.offers.get(),
-            &call::encode(&IOffers::consumeCall { offers }),
-        )?;
         let wanted = IUsage::Use {
             buyer,
             provider: terms.provider,
@@ -69,21 +69,15 @@ impl Escrow {
             maxDuration: terms.maxDuration,
             workload: terms::workload(&terms),
         };
-        self.call(self.usage.get(), &wire::forward_request(&wanted, bytes))?;
-        let provider = terms.provider;
-        self.log(&IEscrow::OrderPlaced {
-            order,
-            buyer,
-            provider,
-            terms,
-        });
+        self.call(self.usage.get(), &wire::forward_request(&wanted, request))?;
+        let event = wire::order_placed(order, buyer, terms.provider, &answer);
+        self.vm().emit_log(&event, 4);
         self.pull(token, buyer, locked)?;
         call::returns::<IEscrow::placeCall>(order)
     }
 
-    pub(crate) fn accept(&mut self, terms: &Terms) -> Answer {
+    pub(crate) fn accept(&mut self, order: B256, terms: &Terms) -> Answer {
         self.enter()?;
-        let order = self.order_id(terms);
         let provider = self.vm().msg_sender();
         let now = self.vm().block_timestamp();
         let accepted = self
@@ -96,7 +90,11 @@ impl Escrow {
         Ok(vec![])
     }
 
-    pub(crate) fn submit_evidence(&mut self, call: IEscrow::submitEvidenceCall) -> Answer {
+    pub(crate) fn submit_evidence(
+        &mut self,
+        order: B256,
+        call: IEscrow::submitEvidenceCall,
+    ) -> Answer {
         self.enter()?;
         let IEscrow::submitEvidenceCall {
             terms,
@@ -106,7 +104,6 @@ impl Escrow {
             outputs,
             uri,
         } = call;
-        let order = self.order_id(&terms);
         let (caller, now) = (self.vm().msg_sender(), self.vm().block_timestamp());
         self.record(order)
             .announce(&order, &terms, phase, &caller, now)?;
@@ -126,12 +123,12 @@ impl Escrow {
 
     pub(crate) fn submit_verdict(
         &mut self,
+        order: B256,
         terms: &Terms,
         verdict: Verdict,
         signatures: Bytes,
     ) -> Answer {
         self.enter()?;
-        let order = self.order_id(terms);
         let now = self.vm().block_timestamp();
         let record = self.record(order);
         let effect = record.judge(&order, terms, &verdict, now)?;
@@ -157,7 +154,6 @@ impl Escrow {
         match effect {
             Effect::Start => {
                 self.keep(order, &record.start(verdict.observedAt, block));
-                self.orders.setter(order).commitment.set(digest);
                 self.log(&IEscrow::OrderStarted {
                     order,
                     verdict: digest,
@@ -167,12 +163,12 @@ impl Escrow {
             }
             Effect::Finish => {
                 let finished = record.finish(now, block);
-                self.reward(terms, &signers);
+                self.reward(order, terms, signers);
                 if terms.challengeWindow == 0 {
                     self.settle_now(order, terms, &finished, verdict, digest)?;
                 } else {
                     self.keep(order, &finished);
-                    self.orders.setter(order).commitment.set(digest);
+                    self.disputable.insert(order, digest);
                     let closes = finished.window_closes(terms);
                     self.log(&IEscrow::OrderFinished {
                         order,
@@ -182,20 +178,25 @@ impl Escrow {
                 }
             }
             Effect::Reject { forged } => {
-                self.reward(terms, &signers);
+                self.reward(order, terms, signers);
                 let split = Split::rejected(terms, forged);
-                self.refund_now(order, terms, &record, verdict.reason, &split)?;
+                self.refund_now(
+                    order,
+                    terms,
+                    &record.refunded(block),
+                    verdict.reason,
+                    &split,
+                )?;
             }
         }
         Ok(vec![])
     }
 
-    pub(crate) fn settle(&mut self, terms: &Terms, verdict: Verdict) -> Answer {
+    pub(crate) fn settle(&mut self, order: B256, terms: &Terms, verdict: Verdict) -> Answer {
         self.enter()?;
-        let order = self.order_id(terms);
         let record = self.record(order);
         record.settle(&order, terms, self.vm().block_timestamp())?;
-        let expected = self.orders.getter(order).commitment.get();
+        let expected = self.disputable.get(order);
         let question = IAttestation::digestOfCall { verdict };
         let found = self.ask(self.attestation.get(), &call::encode(&question))?;
         if found != expected {
@@ -205,13 +206,28 @@ impl Escrow {
         Ok(vec![])
     }
 
-    pub(crate) fn refund(&mut self, terms: &Terms) -> Answer {
+    pub(crate) fn refund(&mut self, order: B256, terms: &Terms) -> Answer {
         self.enter()?;
-        let order = self.order_id(terms);
         let record = self.record(order);
         record.expire(&order, terms, self.vm().block_timestamp())?;
         let split = Split::expired(terms, record.bonded());
-        self.refund_now(order, terms, &record, 0, &split)?;
+        self.refund_now(order, terms, &record.refunded(self.block()?), 0, &split)?;
+        Ok(vec![])
+    }
+
+    /// Gives back volume and uses of a refunded order: a call of its own, so that a refund touches
+    /// nothing but the order and its token.
+    pub(crate) fn restore(&mut self, order: B256, terms: &Terms) -> Answer {
+        self.enter()?;
+        let restored = self.record(order).restore(&order)?;
+        self.keep(order, &restored);
+        let offers = column(terms, |leg| leg.offer);
+        self.call(
+            self.offers.get(),
+            &call::encode(&IOffers::restoreCall { offers }),
+        )?;
+        self.release(terms)?;
+        self.log(&IEscrow::UsesRestored { order });
         Ok(vec![])
     }
 
@@ -242,11 +258,7 @@ impl Escrow {
             verdict: digest,
             settledAt: self.vm().block_timestamp(),
         };
-        self.keep(order, &record.end(State::Settled, self.block()?));
-        self.orders
-            .setter(order)
-            .commitment
-            .set(id::receipt_id(&receipt));
+        self.keep(order, &Record::settled(id::receipt_id(&receipt)));
         for ((index, leg), &amount) in (0..).zip(&terms.legs).zip(&split.paid) {
             if !amount.is_zero() {
                 self.log(&IEscrow::LegPaid {
@@ -261,7 +273,7 @@ impl Escrow {
         self.pay(terms.token, &split.transfers(terms))
     }
 
-    /// Gives back money, volume and uses.
+    /// Gives back the money.
     fn refund_now(
         &mut self,
         order: B256,
@@ -270,9 +282,7 @@ impl Escrow {
         reason: u16,
         split: &Split,
     ) -> Result<(), Revert> {
-        self.keep(order, &record.end(State::Refunded, self.block()?));
-        self.restore(terms)?;
-        self.release(terms)?;
+        self.keep(order, record);
         self.log(&IEscrow::OrderRefunded {
             order,
             reason,
@@ -283,11 +293,17 @@ impl Escrow {
     }
 
     /// Credits the oracle fee to the signers of the verdict that ends the order.
-    fn reward(&mut self, terms: &Terms, signers: &[Address]) {
-        let count = u16::try_from(signers.len()).unwrap_or(u16::MAX);
-        for (share, signer) in money::shares(terms.oracleFee, count).zip(signers) {
-            self.give_credit(terms.token, *signer, share);
+    fn reward(&mut self, order: B256, terms: &Terms, operators: Vec<Address>) {
+        let count = u16::try_from(operators.len()).unwrap_or(u16::MAX);
+        for (share, operator) in money::shares(terms.oracleFee, count).zip(&operators) {
+            self.add_credit(terms.token, *operator, share);
         }
+        self.log(&IEscrow::FeeShared {
+            order,
+            token: terms.token,
+            amount: terms.oracleFee,
+            operators,
+        });
     }
 
     fn admit(
@@ -306,15 +322,6 @@ impl Escrow {
         let IAttestation::admitReturn { digest, signers } =
             codec::read(&answer).ok_or_else(|| unexpected(attestation))?;
         Ok((call.verdict, digest, signers))
-    }
-
-    fn restore(&self, terms: &Terms) -> Result<(), Revert> {
-        let offers = column(terms, |leg| leg.offer);
-        self.call(
-            self.offers.get(),
-            &call::encode(&IOffers::restoreCall { offers }),
-        )?;
-        Ok(())
     }
 
     /// Gives back the uses that were counted. Most policies count none: then nobody is called.
@@ -337,16 +344,23 @@ impl Escrow {
         Ok(())
     }
 
-    pub(crate) fn order_id(&self, terms: &Terms) -> B256 {
-        id::order_id(self.vm().chain_id(), self.vm().contract_address(), terms)
+    /// The order whose terms stand first in a call.
+    pub(crate) fn named(&self, calldata: &[u8]) -> Result<B256, Revert> {
+        let (selector, arguments) = call::split(calldata);
+        let terms = wire::terms_bytes(arguments).ok_or_else(|| call::malformed(selector))?;
+        Ok(self.order_id(terms))
+    }
+
+    fn order_id(&self, terms: &[u8]) -> B256 {
+        id::order_id_of(self.vm().chain_id(), self.vm().contract_address(), terms)
     }
 
     pub(crate) fn record(&self, order: B256) -> Record {
-        Record::unpack(&self.orders.getter(order).record.get())
+        Record::unpack(&self.orders.get(order))
     }
 
     fn keep(&mut self, order: B256, record: &Record) {
-        self.orders.setter(order).record.set(record.pack());
+        self.orders.insert(order, record.pack());
     }
 }
 

@@ -9,8 +9,6 @@
 //!
 //! Up to and including its deadline a state can be left forwards only, afterwards by refund only.
 
-use alloc::string::ToString;
-
 use alloy_primitives::{Address, B256};
 use vouch_abi::{IEscrow, Terms, Verdict, call::Revert};
 use vouch_protocol::{Class, Phase};
@@ -61,6 +59,10 @@ pub struct Record {
     pub started_at: u64,
     /// When the finish verdict arrived.
     pub finished_at: u64,
+    /// Refunded: volume and uses were given back.
+    pub restored: bool,
+    /// Settled: the receipt's id, whose first byte is zero. Then nothing else is kept.
+    pub receipt: B256,
 }
 
 /// What an admissible verdict does to its order.
@@ -85,6 +87,8 @@ impl Record {
             since_block: block,
             started_at: 0,
             finished_at: 0,
+            restored: false,
+            receipt: B256::ZERO,
         }
     }
 
@@ -200,14 +204,38 @@ impl Record {
         }
     }
 
-    /// The order is over, paid or refunded.
-    #[must_use]
-    pub const fn end(self, state: State, block: u64) -> Self {
+    /// The order was paid; `receipt` is the id of what proves it.
+    pub fn settled(receipt: B256) -> Self {
         Self {
-            state,
+            state: State::Settled,
+            receipt,
+            ..Self::default()
+        }
+    }
+
+    /// The order was given back.
+    #[must_use]
+    pub const fn refunded(self, block: u64) -> Self {
+        Self {
+            state: State::Refunded,
             since_block: block,
             ..self
         }
+    }
+
+    /// The uses that a refunded order took are given back, once.
+    ///
+    /// # Errors
+    /// `WrongState`, `AlreadyRestored`.
+    pub fn restore(self, order: &B256) -> Result<Self, Revert> {
+        self.expect(order, State::Refunded)?;
+        if self.restored {
+            return Err(IEscrow::AlreadyRestored { order: *order }.into());
+        }
+        Ok(Self {
+            restored: true,
+            ..self
+        })
     }
 
     /// When the challenge window of a finished order closes.
@@ -301,32 +329,44 @@ impl Record {
         .into()
     }
 
-    /// `state (1 byte) || since_block (8) || started_at (8) || finished_at (8)`, then zeros.
+    /// `state (1 byte) || since_block (8) || started_at (8) || finished_at (8) || restored (1)`, then
+    /// zeros. Settled: `state (1) || receipt (31)`.
     pub fn pack(&self) -> B256 {
-        let mut word = B256::ZERO;
-        word[0] = self.state as u8;
-        for (at, number) in [
-            (1, self.since_block),
-            (9, self.started_at),
-            (17, self.finished_at),
-        ] {
-            word[at..at + 8].copy_from_slice(&number.to_be_bytes());
+        let mut word = self.receipt;
+        word.0[0] = self.state as u8;
+        if self.state == State::Settled {
+            return word;
         }
+        let numbers = [self.since_block, self.started_at, self.finished_at];
+        let bytes = numbers.iter().flat_map(|number| number.to_be_bytes());
+        let bytes = bytes.chain([u8::from(self.restored)]);
+        word.iter_mut()
+            .skip(1)
+            .zip(bytes)
+            .for_each(|(to, from)| *to = from);
         word
     }
 
     /// Reads what [`Self::pack`] wrote.
     pub fn unpack(word: &B256) -> Self {
-        let number = |at: usize| {
-            word[at..at + 8]
-                .iter()
-                .fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
+        let state = State::from_u8(word.0[0]);
+        if state == State::Settled {
+            let mut receipt = *word;
+            receipt.0[0] = 0;
+            return Self::settled(receipt);
+        }
+        let mut numbers = word.iter().skip(1);
+        let mut number = || {
+            let bytes = numbers.by_ref().take(8);
+            bytes.fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
         };
         Self {
-            state: State::from_u8(word[0]),
-            since_block: number(1),
-            started_at: number(9),
-            finished_at: number(17),
+            state,
+            since_block: number(),
+            started_at: number(),
+            finished_at: number(),
+            restored: word.0[25] != 0,
+            receipt: B256::ZERO,
         }
     }
 }
@@ -352,12 +392,4 @@ fn before(deadline: u64, now: u64) -> Result<(), Revert> {
         time: now,
     }
     .into())
-}
-
-/// `InvalidOrder` with the name of the field.
-pub fn invalid(field: &str) -> Revert {
-    IEscrow::InvalidOrder {
-        field: field.to_string(),
-    }
-    .into()
 }

@@ -6,9 +6,10 @@ use stylus_sdk::{call::RawCall, prelude::*};
 use vouch_abi::{
     IEscrow, IToken,
     call::{self, Answer, Revert},
+    terms::invalid,
 };
 
-use crate::{Escrow, chain::word, rules::invalid};
+use crate::{Escrow, chain::word};
 
 /// Gas for one payment: several times what the dearest common token takes.
 const TRANSFER_GAS: u64 = 200_000;
@@ -39,13 +40,14 @@ impl Escrow {
         owed.set(rest);
     }
 
-    /// Takes `amount` from an account that has approved it, and makes sure that it arrived.
+    /// Takes `amount`, already counted as owed, from an account that has approved it. Afterwards the
+    /// contract holds all that it owes, so a token that delivers less than it was asked for (a fee on
+    /// transfers) is refused.
     pub(crate) fn pull(&self, token: Address, from: Address, amount: U256) -> Result<(), Revert> {
         if amount.is_zero() {
             return Ok(());
         }
         let to = self.vm().contract_address();
-        let before = self.balance(token, to, &amount)?;
         let transfer = call::encode(&IToken::transferFromCall {
             from,
             to,
@@ -56,8 +58,17 @@ impl Escrow {
             Err(revert) if (4..=MAX_ERROR).contains(&revert.0.len()) => return Err(revert),
             Err(_) => false,
         };
-        let received = self.balance(token, to, &amount)?.saturating_sub(before);
-        if !accepted || received != amount {
+        let question = call::encode(&IToken::balanceOfCall { account: to });
+        let held = self.ask(token, &question).unwrap_or_default().into();
+        let owed = self.owed.get(token);
+        if !accepted || held < owed {
+            // What was owed before was there before.
+            let missing = owed.saturating_sub(held);
+            let received = if accepted {
+                amount.saturating_sub(missing)
+            } else {
+                U256::ZERO
+            };
             return Err(IEscrow::TokenRefused {
                 token,
                 expected: amount,
@@ -66,22 +77,6 @@ impl Escrow {
             .into());
         }
         Ok(())
-    }
-
-    fn balance(&self, token: Address, account: Address, expected: &U256) -> Result<U256, Revert> {
-        let question = call::encode(&IToken::balanceOfCall { account });
-        match self.ask(token, &question) {
-            Ok(balance) => Ok(balance.into()),
-            Err(_) => {
-                let received = U256::ZERO;
-                Err(IEscrow::TokenRefused {
-                    token,
-                    expected: *expected,
-                    received,
-                }
-                .into())
-            }
-        }
     }
 
     /// Pays each receiver, or credits it.
@@ -133,8 +128,17 @@ impl Escrow {
         self.credits.getter(account).get(token)
     }
 
-    /// Credits what is already owed.
-    pub(crate) fn give_credit(&mut self, token: Address, account: Address, amount: U256) {
+    /// Credits what is already owed, and says so.
+    fn give_credit(&mut self, token: Address, account: Address, amount: U256) {
+        self.add_credit(token, account, amount);
+        self.log(&IEscrow::Credited {
+            account,
+            token,
+            amount,
+        });
+    }
+
+    pub(crate) fn add_credit(&mut self, token: Address, account: Address, amount: U256) {
         if amount.is_zero() {
             return;
         }
@@ -143,11 +147,6 @@ impl Escrow {
         // Bounded by what is owed, which does not overflow.
         let sum = credit.get().saturating_add(amount);
         credit.set(sum);
-        self.log(&IEscrow::Credited {
-            account,
-            token,
-            amount,
-        });
     }
 
     pub(crate) fn withdraw(&mut self, token: Address) -> Answer {

@@ -1,6 +1,7 @@
 //! What is for sale.
 //!
-//! **Decides** whether an offer exists, is open and has uses left. Offers are content-addressed:
+//! **Decides** whether an offer exists, is open and has uses left, and what the terms of an order
+//! over it are. Offers are content-addressed:
 //! callers bring the offer, the contract keeps one word per offer under its hash, so nobody can
 //! swap price or policy under an id.
 //!
@@ -31,9 +32,9 @@ use stylus_sdk::{
 };
 use vouch_abi::{
     IContract, IOffers, Offer,
-    call::{self, Answer, Revert},
-    dispatch, id,
-    wire::Event,
+    call::{self, Answer, Revert, SolCall},
+    dispatch, id, terms,
+    wire::{self, Event},
 };
 
 use crate::rules::Listing;
@@ -73,10 +74,12 @@ impl Offers {
         if let Some(arguments) = call::construction::<IOffers::constructorCall>(calldata)? {
             return self.construct(arguments.governor);
         }
+        if let (IOffers::sellCall::SELECTOR, arguments) = call::split(calldata) {
+            return self.sell(arguments);
+        }
         dispatch!(calldata, {
             call: IOffers::publishCall => self.publish(call.offer, call.uri),
             call: IOffers::cancelCall => self.cancel(call.offer),
-            call: IOffers::consumeCall => self.consume(&call.offers),
             call: IOffers::restoreCall => self.restore(&call.offers),
             call: IOffers::availableCall => self.available(call.offer),
             call: IOffers::idOfCall => call::returns::<IOffers::idOfCall>(id::offer_id(&call.offer)),
@@ -132,13 +135,16 @@ impl Offers {
         Ok(vec![])
     }
 
-    fn consume(&mut self, offers: &[B256]) -> Answer {
+    fn sell(&mut self, arguments: &[u8]) -> Answer {
         self.only_escrow()?;
+        let (buyer, request) = wire::read_sale(arguments)
+            .ok_or_else(|| call::malformed(IOffers::sellCall::SELECTOR))?;
         let now = self.vm().block_timestamp();
-        for &offer in offers {
-            self.change(offer, |listing| listing.take(offer, now))?;
+        let terms = terms::derive(request, buyer, now)?;
+        for leg in &terms.legs {
+            self.change(leg.offer, |listing| listing.take(leg.offer, now))?;
         }
-        Ok(vec![])
+        call::returns::<IOffers::sellCall>(terms)
     }
 
     fn restore(&mut self, offers: &[B256]) -> Answer {

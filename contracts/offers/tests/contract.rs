@@ -4,12 +4,13 @@ use alloy_primitives::{Address, B256, U256};
 use offers::Offers;
 use stylus_test::TestVM;
 use vouch_abi::{
-    IContract,
+    Deadlines, IContract,
     IOffers::{self, IOffersCalls},
-    Offer,
+    LegRequest, Offer, OrderRequest, Policy, Terms,
     call::{self, Revert, SolCall},
     id,
 };
+use vouch_protocol::Clauses;
 
 const GOVERNOR: Address = Address::repeat_byte(1);
 const ESCROW: Address = Address::repeat_byte(2);
@@ -27,6 +28,44 @@ fn offer() -> Offer {
         volume: 1,
         openUntil: NOW + 10,
         ..Default::default()
+    }
+}
+
+/// Orders name the machine that serves them, so each takes two offers.
+fn compute() -> Offer {
+    Offer {
+        kind: 4,
+        digest: B256::ZERO,
+        volume: 100,
+        openUntil: NOW + 1_000,
+        ..offer()
+    }
+}
+
+fn sale(offer: Offer) -> IOffers::sellCall {
+    let leg = |offer| LegRequest {
+        offer,
+        policy: Policy {
+            any: Clauses::POLICY.0,
+            ..Default::default()
+        },
+        workloadProof: vec![],
+    };
+    IOffers::sellCall {
+        buyer: STRANGER,
+        request: OrderRequest {
+            legs: vec![leg(offer), leg(compute())],
+            resultKey: B256::repeat_byte(8),
+            purpose: 4,
+            maxDuration: 60,
+            deadlines: Deadlines {
+                accept: NOW + 100,
+                start: NOW + 200,
+                finish: NOW + 300,
+                settle: NOW + 400,
+            },
+            ..Default::default()
+        },
     }
 }
 
@@ -75,6 +114,14 @@ impl World {
             },
         )
         .unwrap()
+    }
+
+    fn publish_compute(&mut self) {
+        let publish = IOffers::publishCall {
+            offer: compute(),
+            uri: String::new(),
+        };
+        self.send(OWNER, &publish).unwrap();
     }
 
     fn volume(&mut self, offer: B256) -> (u64, bool) {
@@ -154,41 +201,51 @@ fn publish_errors_when_not_the_owner_or_already_published() {
 fn uses_are_the_escrows_to_take_and_give_back() {
     let mut world = World::bound();
     let id = world.publish();
-    let (consume, restore) = (
-        IOffers::consumeCall { offers: vec![id] },
-        IOffers::restoreCall { offers: vec![id] },
-    );
+    world.publish_compute();
+    let (sell, restore) = (sale(offer()), IOffers::restoreCall { offers: vec![id] });
     for caller in [STRANGER, GOVERNOR, OWNER] {
         let expected: Revert = IOffers::NotEscrow {
             caller,
             escrow: ESCROW,
         }
         .into();
-        assert_eq!(world.refused(caller, &consume), expected);
+        assert_eq!(world.refused(caller, &sell), expected);
         assert_eq!(world.refused(caller, &restore), expected);
     }
-    world.send(ESCROW, &consume).unwrap();
+    let terms: Terms = world.send(ESCROW, &sell).unwrap();
+    assert_eq!((terms.buyer, terms.provider), (STRANGER, OWNER));
+    assert_eq!(terms.legs[0].offer, id);
+    assert_eq!(terms.legs[0].amount, offer().price);
+    assert_eq!(terms.legs[1].amount, offer().price * U256::from(60));
     assert_eq!(world.volume(id), (0, false));
+    assert_eq!(world.volume(terms.legs[1].offer), (99, true));
     let exhausted = IOffers::VolumeExhausted { offer: id };
-    assert_eq!(world.refused(ESCROW, &consume), exhausted.into());
+    assert_eq!(world.refused(ESCROW, &sell), exhausted.into());
     world.send(ESCROW, &restore).unwrap();
     assert_eq!(world.volume(id), (1, true));
 }
 
 #[test]
-fn consume_errors_when_an_offer_is_unknown_closed_or_cancelled() {
+fn sell_errors_when_an_offer_is_unknown_closed_or_cancelled() {
     let mut world = World::bound();
     let id = world.publish();
-    let consume = |id| IOffers::consumeCall { offers: vec![id] };
-    let unknown = IOffers::NotPublished { offer: B256::ZERO };
-    assert_eq!(world.refused(ESCROW, &consume(B256::ZERO)), unknown.into());
+    world.publish_compute();
+    // An offer that differs in one field is another offer.
+    let cheaper = Offer {
+        price: U256::from(1),
+        ..offer()
+    };
+    let unknown = IOffers::NotPublished {
+        offer: id::offer_id(&cheaper),
+    };
+    assert_eq!(world.refused(ESCROW, &sale(cheaper)), unknown.into());
     world.vm.set_block_timestamp(NOW + 11);
     let closed = IOffers::OfferClosed {
         offer: id,
         openUntil: NOW + 10,
         time: NOW + 11,
     };
-    assert_eq!(world.refused(ESCROW, &consume(id)), closed.into());
+    assert_eq!(world.refused(ESCROW, &sale(offer())), closed.into());
     world.vm.set_block_timestamp(NOW);
     let stranger = IOffers::NotOwner {
         caller: STRANGER,
@@ -206,7 +263,7 @@ fn consume_errors_when_an_offer_is_unknown_closed_or_cancelled() {
         openUntil: 0,
         time: NOW,
     };
-    assert_eq!(world.refused(ESCROW, &consume(id)), closed.into());
+    assert_eq!(world.refused(ESCROW, &sale(offer())), closed.into());
 }
 
 #[test]

@@ -212,6 +212,19 @@ async fn deadlines_refund_everything() -> Result<()> {
         assert_eq!(world.changes().await?, BTreeMap::new(), "{state}");
         assert_eq!(world.surplus().await?, U256::ZERO, "{state}");
         assert_eq!(refusal(refund().await)?, "WrongState", "{state}");
+
+        // What was sold is for sale again, once.
+        let offers = world.stranger.market.offers();
+        let left = || async {
+            let offer = placed.terms.legs[0].offer;
+            anyhow::Ok(offers.available(offer).call().await?.volume)
+        };
+        let escrow = world.stranger.market.escrow();
+        let restore = || async { send(escrow.restore(placed.terms.clone())).await };
+        assert_eq!(left().await?, 99, "{state}");
+        restore().await?;
+        assert_eq!(left().await?, 100, "{state}");
+        assert_eq!(refusal(restore().await)?, "AlreadyRestored", "{state}");
     }
     Ok(())
 }

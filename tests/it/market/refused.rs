@@ -241,9 +241,11 @@ async fn only_those_who_may_can() -> Result<()> {
         "cancel",
         refusal(send(stranger.offers().cancel(offer)).await)?,
     );
+    let request = world.request().await?;
+    let (stranger, buyer) = (&world.stranger.market, world.stranger.address());
     refusals.insert(
-        "consume",
-        refusal(send(stranger.offers().consume(vec![offer])).await)?,
+        "sell",
+        refusal(send(stranger.offers().sell(buyer, request)).await)?,
     );
     let usage = stranger.usage();
     let bind = usage.bindEscrow(stranger.addresses.token);
@@ -260,7 +262,7 @@ async fn only_those_who_may_can() -> Result<()> {
         ("pause", "NotGovernor"),
         ("set the fee", "NotGovernor"),
         ("cancel", "NotOwner"),
-        ("consume", "NotEscrow"),
+        ("sell", "NotEscrow"),
         ("bind", "NotGovernor"),
         ("the governor binds again", "EscrowAlreadyBound"),
         ("evidence before accepting", "WrongState"),

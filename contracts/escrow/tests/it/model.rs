@@ -150,7 +150,7 @@ impl Ledger {
                     Effect::Reject { forged } => {
                         self.reward(&terms);
                         self.pay(order, &terms, &Split::rejected(&terms, forged));
-                        record.end(State::Refunded, 0)
+                        record.refunded(0)
                     }
                 }
             }
@@ -165,7 +165,7 @@ impl Ledger {
                     return;
                 }
                 self.pay(order, &terms, &Split::expired(&terms, record.bonded()));
-                record.end(State::Refunded, 0)
+                record.refunded(0)
             }
         };
         assert!(record.state < State::Settled, "left a terminal state");
@@ -180,7 +180,7 @@ impl Ledger {
             terms,
             &Split::earned(terms, clauses, record.started_at, observed_at),
         );
-        record.end(State::Settled, 0)
+        Record::settled(B256::ZERO)
     }
 
     /// What the open orders have locked, and what operators were credited.

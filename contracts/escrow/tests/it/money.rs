@@ -1,9 +1,9 @@
 //! How what an order locked is split.
 
 use alloy_primitives::{Address, U256};
-use escrow::money::{Split, checked_scale, locked, shares};
+use escrow::money::{Split, locked, shares};
 use proptest::prelude::*;
-use vouch_abi::Terms;
+use vouch_abi::{Terms, terms::checked_scale};
 use vouch_protocol::clause::{Clause, Clauses, LegClauses};
 
 use crate::samples::*;

@@ -9,6 +9,11 @@ use vouch_protocol::Reason;
 use crate::samples::*;
 
 const BLOCK: u64 = 7;
+/// Ids of receipts begin with a zero byte.
+const RECEIPT: B256 = B256::new([
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
+    26, 27, 28, 29, 30, 31,
+]);
 
 fn placed() -> Record {
     Record::placed(BLOCK)
@@ -36,8 +41,8 @@ fn every() -> [Record; 7] {
         accepted(),
         running(),
         finished(),
-        finished().end(State::Settled, BLOCK),
-        running().end(State::Refunded, BLOCK),
+        Record::settled(RECEIPT),
+        running().refunded(BLOCK),
     ]
 }
 
@@ -294,15 +299,34 @@ fn refund_errors_when_the_order_is_finished_over_or_none() {
     }
 }
 
+#[test]
+fn restore_errors_unless_refunded_and_only_once() {
+    for record in every() {
+        let restored = record.restore(&ORDER);
+        if record.state == State::Refunded {
+            let again: Revert = IEscrow::AlreadyRestored { order: ORDER }.into();
+            assert_eq!(restored.unwrap().restore(&ORDER), Err(again));
+        } else {
+            assert_eq!(restored, Err(wrong(State::Refunded, record.state)));
+        }
+    }
+}
+
 proptest! {
     #[test]
-    fn packing_round_trips(which in 0..7_usize, since: u64, started: u64, finished: u64) {
-        let record = Record {
-            since_block: since,
-            started_at: started,
-            finished_at: finished,
-            ..every()[which]
-        };
+    fn packing_round_trips(
+        which in 0..7_usize, since: u64, started: u64, finished: u64, restored: bool,
+    ) {
+        let mut record = every()[which];
+        if record.state != State::Settled {
+            record = Record {
+                since_block: since,
+                started_at: started,
+                finished_at: finished,
+                restored,
+                ..record
+            };
+        }
         prop_assert_eq!(Record::unpack(&record.pack()), record);
     }
 

@@ -14,7 +14,7 @@ use vouch_protocol::{
 use crate::samples::*;
 
 fn derive(request: Request) -> Result<Terms, Revert> {
-    escrow::terms::derive(request, BUYER, NOW)
+    vouch_abi::terms::derive(request, BUYER, NOW)
 }
 
 fn refused(request: Request) -> Revert {
@@ -61,9 +61,9 @@ fn legs_come_from_their_offers() {
         assert_eq!(leg.digest, requested.offer.digest);
         assert_eq!(leg.clauses, Clauses::POLICY.0);
     }
-    assert_eq!(escrow::terms::workload(&terms), B256::repeat_byte(3));
+    assert_eq!(vouch_abi::terms::workload(&terms), B256::repeat_byte(3));
     let assets = [B256::repeat_byte(1), B256::repeat_byte(2)];
-    let inputs: [u8; 32] = Sha256::digest(escrow::terms::inputs(&terms)).into();
+    let inputs: [u8; 32] = Sha256::digest(vouch_abi::terms::inputs(&terms)).into();
     assert_eq!(
         B256::new(inputs),
         inputs_digest(&assets),

@@ -1,17 +1,17 @@
-//! From what a buyer asks for to the terms of an order.
+//! From what a buyer asks for to the terms of an order. Contract `offers` derives them; a client
+//! that does so beforehand knows the order's id.
 
 use alloc::{string::ToString, vec::Vec};
 
 use alloy_primitives::{Address, B256, U256};
-use vouch_abi::{
+use vouch_protocol::clause::{Clause, Clauses, MAX_LEGS};
+
+use crate::{
     Deadlines, IEscrow, Leg, Requirements, Terms,
     call::Revert,
     id,
     wire::{Request, RequestedLeg},
 };
-use vouch_protocol::clause::{Clause, Clauses, MAX_LEGS};
-
-use crate::{money::checked_scale, rules::invalid};
 
 const DATASET: u8 = 1;
 const MODEL: u8 = 2;
@@ -96,7 +96,7 @@ pub fn derive(request: Request, buyer: Address, now: u64) -> Result<Terms, Rever
         shared,
         salt: request.salt,
     };
-    // From here on no sum over an order's money can overflow.
+    // No sum over an order's money can overflow.
     checked_total(&terms).ok_or_else(|| invalid("total"))?;
     Ok(terms)
 }
@@ -171,7 +171,7 @@ fn check_deadlines(deadlines: &Deadlines, window: u64, now: u64) -> Result<(), R
 }
 
 /// Prices, fee and bond together, where they fit a word.
-fn checked_total(terms: &Terms) -> Option<U256> {
+pub fn checked_total(terms: &Terms) -> Option<U256> {
     let mut total = terms.oracleFee.checked_add(terms.bond)?;
     for leg in &terms.legs {
         total = total.checked_add(leg.amount)?;
@@ -200,6 +200,28 @@ pub fn inputs(terms: &Terms) -> Vec<u8> {
 /// Whether a leg is paid by attested time.
 pub const fn is_compute(leg: &Leg) -> bool {
     leg.kind == COMPUTE
+}
+
+/// A rate times a number of seconds, where it fits a word. Byte by byte: a
+/// general 256-bit multiplication costs a contract kilobytes.
+pub fn checked_scale(rate: &U256, seconds: u64) -> Option<U256> {
+    let mut bytes = rate.to_be_bytes::<32>();
+    let mut carry = 0_u128;
+    for byte in bytes.iter_mut().rev() {
+        // Less than 2^73.
+        let part = u128::from(*byte) * u128::from(seconds) + carry;
+        *byte = part as u8;
+        carry = part >> 8;
+    }
+    (carry == 0).then_some(U256::from_be_bytes(bytes))
+}
+
+/// `InvalidOrder` with the name of the field.
+pub fn invalid(field: &str) -> Revert {
+    IEscrow::InvalidOrder {
+        field: field.to_string(),
+    }
+    .into()
 }
 
 fn invalid_leg(leg: u8, field: &str) -> Revert {
