@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use alloy::primitives::{B256, TxHash, U256};
+use alloy::primitives::{B256, Bytes, TxHash, U256};
 use alloy::providers::Provider;
 use alloy::rpc::types::{Filter, Log, TransactionReceipt};
 use alloy::sol_types::{SolCall, SolEvent};
@@ -191,6 +191,7 @@ pub fn leg(offer: Offer, policy: Policy) -> LegRequest {
         offer,
         policy,
         workloadProof: Vec::new(),
+        signature: Bytes::new(),
     }
 }
 

@@ -98,6 +98,11 @@ impl<'a> Reader<'a> {
         number
     }
 
+    /// Passes over a word.
+    pub(crate) const fn skip(&mut self) {
+        self.at += 32;
+    }
+
     fn size(&mut self) -> usize {
         // Larger than any address fails wherever it is used.
         usize::try_from(self.number(8)).unwrap_or(usize::MAX)

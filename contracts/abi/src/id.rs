@@ -33,6 +33,22 @@ pub const DATASET_MEASURE_TYPE: B256 =
 pub const PERMIT_TYPE: B256 =
     b256!("0x6e71edae12b1b97f4d1f60370fef10105fa2faae0126114a169c64845d6126c9");
 
+/// EIP-712 type hash of `Offer`.
+pub const OFFER_TYPE: B256 =
+    b256!("0x2c4fb2bd4be7a734f6d189e284f8b54015ab8c5389f04d44e94666bc898af582");
+
+/// The digest that an owner signs instead of publishing an offer: equal to
+/// `offer.eip712_signing_hash(&domain(chain_id, offers))`.
+pub fn offer_digest(chain_id: u64, offers: Address, offer: &Offer) -> B256 {
+    // All fields are words: the type hash, then what `abi.encode` makes of them.
+    let mut encoding = OFFER_TYPE.to_vec();
+    codec::append(offer, &mut encoding);
+    typed_data_digest(
+        domain_separator(DOMAIN_NAME, chain_id, offers),
+        keccak256(encoding),
+    )
+}
+
 /// `keccak256(abi.encode(offer))`
 pub fn offer_id(offer: &Offer) -> B256 {
     keccak256(codec::encode(offer))
@@ -71,11 +87,17 @@ pub fn order_id_of(chain_id: u64, escrow: Address, terms: &[u8]) -> B256 {
 
 /// The EIP-712 domain in which operators sign verdicts, for clients.
 pub const fn verdict_domain(chain_id: u64, attestation: Address) -> Eip712Domain {
+    domain(chain_id, attestation)
+}
+
+/// The EIP-712 domain of what is signed for one of the contracts: verdicts for `attestation`, offers
+/// for `offers`.
+pub const fn domain(chain_id: u64, contract: Address) -> Eip712Domain {
     Eip712Domain::new(
         Some(Cow::Borrowed("Vouch")),
         Some(Cow::Borrowed("1")),
         Some(U256::from_limbs([chain_id, 0, 0, 0])),
-        Some(attestation),
+        Some(contract),
         None,
     )
 }
@@ -264,6 +286,7 @@ mod tests {
             )
         );
         assert_eq!(VERDICT_TYPE, verdict().eip712_type_hash());
+        assert_eq!(OFFER_TYPE, Offer::default().eip712_type_hash());
         assert_eq!(COUNTERS_TYPE, Counters::default().eip712_type_hash());
         assert_eq!(
             DATASET_MEASURE_TYPE,
@@ -295,6 +318,24 @@ mod tests {
                 verdict.eip712_signing_hash(&domain)
             );
         }
+    }
+
+    #[test]
+    fn offers_are_signed_as_alloy_signs_them() {
+        let contract = Address::repeat_byte(5);
+        let offer = Offer {
+            owner: Address::repeat_byte(1),
+            kind: 4,
+            price: U256::from(7),
+            openUntil: 9,
+            shared: true,
+            salt: B256::repeat_byte(3),
+            ..Default::default()
+        };
+        let expected = offer.eip712_signing_hash(&domain(7, contract));
+        assert_eq!(offer_digest(7, contract, &offer), expected);
+        assert_ne!(offer_digest(8, contract, &offer), expected);
+        assert_ne!(offer_digest(7, Address::ZERO, &offer), expected);
     }
 
     #[test]

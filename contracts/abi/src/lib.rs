@@ -23,6 +23,7 @@ pub mod codec;
 #[cfg(feature = "json")]
 pub mod export;
 pub mod id;
+pub mod signature;
 pub mod terms;
 pub mod wire;
 
@@ -166,6 +167,10 @@ interfaces! {
         Policy policy;
         /// Proof of the order's workload in `policy.workloadRoot`; empty where there is no root.
         bytes32[] workloadProof;
+        /// The owner's signature, where the offer was not published: of the EIP-712 typed data `Offer`
+        /// in the domain `{name: "Vouch", version: "1", chainId, verifyingContract: offers}`. 65 bytes,
+        /// or what a contract that owns takes (ERC-1271). Empty where the offer was published.
+        bytes signature;
     }
 
     /// What a buyer asks for: the terms before the contract has derived the legs.
@@ -272,6 +277,8 @@ interfaces! {
         constructor(address governor);
 
         event OfferPublished(bytes32 indexed offer, address indexed owner, uint8 indexed kind, Offer terms, string uri);
+        /// Signed offers of the owner whose salt, read as a number, is smaller are void.
+        event NonceRaised(address indexed owner, uint256 nonce);
         event OfferCancelled(bytes32 indexed offer, address indexed owner);
         event EscrowBound(address escrow);
 
@@ -284,11 +291,24 @@ interfaces! {
         error OfferClosed(bytes32 offer, uint64 openUntil, uint64 time);
         error VolumeExhausted(bytes32 offer);
         error InvalidOffer(string field);
+        /// The offer was not published, and the signature that came with it is not its owner's.
+        error InvalidSignature(bytes32 offer, address owner);
+        /// The owner has voided signed offers with this salt.
+        error OfferVoid(bytes32 offer, uint256 salt, uint256 nonce);
+        /// Nonces only rise.
+        error NonceNotAbove(uint256 nonce, uint256 found);
 
         /// Publishes the caller's own offer. `uri` says where the description can be had.
         function publish(Offer offer, string uri) external returns (bytes32 id);
         /// Ends the caller's own offer for good; orders already placed go on.
         function cancel(bytes32 offer) external;
+        /// Ends the caller's own offer for good, whether it was published or only signed.
+        function revoke(Offer offer) external;
+        /// Ends all offers that the caller has signed and not published, used before or not, whose
+        /// salt is a smaller number than `nonce`.
+        function raiseNonce(uint256 nonce) external;
+        /// The smallest salt of a signed offer of an owner that counts.
+        function nonceOf(address owner) external view returns (uint256 nonce);
         /// Derives the terms of an order from what a buyer asks for, and takes one use of each offer.
         /// For the escrow. Refuses with the escrow's errors what the escrow's interface lists.
         function sell(address buyer, OrderRequest request) external returns (Terms terms);
@@ -517,6 +537,11 @@ interfaces! {
         function DOMAIN_SEPARATOR() external view returns (bytes32);
         /// Anyone may mint: this token is for development chains.
         function mint(address to, uint256 value) external;
+    }
+
+    /// How a contract says that a signature is its own (ERC-1271). Not ours.
+    interface ISigner {
+        function isValidSignature(bytes32 hash, bytes signature) external view returns (bytes4 magic);
     }
 
     /// What the contracts ask of Arbitrum's system contract at 0x64. Not ours.

@@ -27,7 +27,7 @@ const WHOLE: u32 = 1_000_000;
 ///
 /// # Errors
 /// `InvalidOrder`, `InvalidLeg`, `MixedTokens`, `DeadlinesNotAscending`, `DeadlinePassed`.
-pub fn derive(request: Request, buyer: Address, now: u64) -> Result<Terms, Revert> {
+pub fn derive(request: &Request, buyer: Address, now: u64) -> Result<Terms, Revert> {
     if request.legs.is_empty() || request.legs.len() > MAX_LEGS {
         return Err(invalid("legs"));
     }
@@ -85,11 +85,11 @@ pub fn derive(request: Request, buyer: Address, now: u64) -> Result<Terms, Rever
         provider,
         token,
         legs,
-        requirements: request.requirements,
+        requirements: request.requirements.clone(),
         resultKey: request.resultKey,
         purpose: request.purpose,
         maxDuration: request.maxDuration,
-        deadlines: request.deadlines,
+        deadlines: request.deadlines.clone(),
         challengeWindow: request.challengeWindow,
         bond: request.bond,
         oracleFee: request.oracleFee,

@@ -11,7 +11,7 @@ use alloy_sol_types::{SolCall, SolEvent};
 
 use crate::{
     Counters, DatasetMeasure, Deadlines, IArbSys, IAttestation, IContract, IEscrow, IOffers,
-    IToken, IUsage, Leg, LegRequest, Offer, OrderRecord, OrderRequest, Policy, Receipt,
+    ISigner, IToken, IUsage, Leg, LegRequest, Offer, OrderRecord, OrderRequest, Policy, Receipt,
     Requirements, Terms, Verdict,
     codec::{Codec, Fields, Reader, Writer},
 };
@@ -39,6 +39,8 @@ pub struct RequestedLeg {
     pub offer: Offer,
     /// The clauses that the policy waives.
     pub any: u32,
+    /// The owner's, where the offer was not published.
+    pub signature: Bytes,
 }
 
 impl Codec for RequestedLeg {
@@ -48,8 +50,14 @@ impl Codec for RequestedLeg {
         let mut policy = leg.tail();
         let any = u32::read(&mut policy);
         leg.join(&policy);
+        leg.skip();
+        let signature = Bytes::read(&mut leg);
         from.join(&leg);
-        Self { offer, any }
+        Self {
+            offer,
+            any,
+            signature,
+        }
     }
 
     /// Not written by anyone: an encoding of it alone would be no encoding of a request.
@@ -244,7 +252,7 @@ structs! {
         Deadlines, challengeWindow: u64, bond: U256, oracleFee: U256, shared: bool, salt:
         B256,
     }
-    LegRequest { offer: Offer, policy: Policy, workloadProof: Vec<B256> }
+    LegRequest { offer: Offer, policy: Policy, workloadProof: Vec<B256>, signature: Bytes }
     OrderRequest {
         legs: Vec<LegRequest>, requirements: Requirements, resultKey: B256, purpose: u8,
         maxDuration: u32, deadlines: Deadlines, challengeWindow: u64, bond: U256,
@@ -271,6 +279,9 @@ structs! {
 calls! {
     IOffers::publishCall { offer: Offer, uri: String }
     IOffers::cancelCall { offer: B256 }
+    IOffers::revokeCall { offer: Offer }
+    IOffers::raiseNonceCall { nonce: U256 }
+    IOffers::nonceOfCall { owner: Address }
     IOffers::sellCall { buyer: Address, request: OrderRequest }
     IOffers::restoreCall { offers: Vec<B256> }
     IOffers::availableCall { offer: B256 }
@@ -322,6 +333,7 @@ calls! {
     IEscrow::usageCall {}
     IEscrow::attestationCall {}
     IEscrow::governorCall {}
+    ISigner::isValidSignatureCall { hash: B256, signature: Bytes }
     IArbSys::arbBlockNumberCall {}
     IArbSys::arbBlockHashCall { number: U256 }
     IToken::nameCall {}
@@ -358,6 +370,9 @@ errors! {
     IOffers::OfferClosed { offer: B256, openUntil: u64, time: u64 }
     IOffers::VolumeExhausted { offer: B256 }
     IOffers::InvalidOffer { field: String }
+    IOffers::InvalidSignature { offer: B256, owner: Address }
+    IOffers::OfferVoid { offer: B256, salt: U256, nonce: U256 }
+    IOffers::NonceNotAbove { nonce: U256, found: U256 }
     IUsage::NotGovernor { caller: Address }
     IUsage::NotEscrow { caller: Address, escrow: Address }
     IUsage::EscrowAlreadyBound { escrow: Address }
@@ -438,6 +453,7 @@ returns! {
 
 events! {
     IOffers::OfferPublished [offer: B256, owner: Address, kind: u8] { terms: Offer, uri: String }
+    IOffers::NonceRaised [owner: Address] { nonce: U256 }
     IOffers::OfferCancelled [offer: B256, owner: Address] {}
     IOffers::EscrowBound [] { escrow: Address }
     IUsage::PolicyPublished [policy: B256, publisher: Address] { terms: Policy }
@@ -513,6 +529,7 @@ mod tests {
             Self {
                 offer: Offer::sample(seed),
                 any: u32::sample(seed),
+                signature: Bytes::sample(seed),
             }
         }
     }
@@ -644,6 +661,7 @@ mod tests {
             let legs = request.legs.iter().map(|leg| RequestedLeg {
                 offer: leg.offer.clone(),
                 any: leg.policy.any,
+                signature: leg.signature.clone(),
             });
             assert_eq!(
                 read,

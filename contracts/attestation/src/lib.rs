@@ -17,7 +17,7 @@ pub mod rules;
 
 use alloc::{vec, vec::Vec};
 
-use alloy_primitives::{Address, B256, U16, U256, address};
+use alloy_primitives::{Address, B256, U16, U256};
 use stylus_sdk::{
     ArbResult,
     call::RawCall,
@@ -29,13 +29,11 @@ use vouch_abi::{
     IAttestation, IContract, Verdict,
     call::{self, Answer, Revert},
     codec, dispatch, id,
+    signature::ECRECOVER,
     wire::Event,
 };
 
 use crate::rules::Holder;
-
-/// The precompile that recovers the signer of a digest.
-const ECRECOVER: Address = address!("0000000000000000000000000000000000000001");
 
 /// The contract's storage.
 #[storage]

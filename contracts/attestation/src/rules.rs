@@ -3,37 +3,14 @@
 use alloc::vec::Vec;
 
 use alloy_primitives::{Address, B256, FixedBytes, U256};
-use vouch_abi::{IAttestation, Verdict, call::Revert};
+use vouch_abi::{
+    IAttestation, Verdict,
+    call::Revert,
+    signature::{LENGTH, recovery_input},
+};
 
-/// Bytes of a signature: `r || s || v`.
-const SIGNATURE: usize = 65;
-/// Half the order of secp256k1: of the two `s` that verify, only the smaller is taken.
-const HALF_ORDER: U256 = U256::from_limbs([
-    0xdfe9_2f46_681b_20a0,
-    0x5d57_6e73_57a4_501d,
-    0xffff_ffff_ffff_ffff,
-    0x7fff_ffff_ffff_ffff,
-]);
 const START: u8 = 1;
 const ACCEPTED: u16 = 0;
-
-/// The input of the precompile that recovers signers, `digest || v || r || s`, for a signature whose
-/// shape is right.
-fn recovery_input(digest: B256, signature: &[u8]) -> Option<[u8; 128]> {
-    let (r, rest) = signature.split_first_chunk::<32>()?;
-    let (s, v) = rest.split_first_chunk::<32>()?;
-    let &[v @ (27 | 28)] = v else { return None };
-    if U256::from_be_bytes(*s) > HALF_ORDER {
-        return None;
-    }
-    let mut input = [0; 128];
-    let words: [&[u8; 32]; 4] = [&digest.0, &B256::with_last_byte(v).0, r, s];
-    input
-        .iter_mut()
-        .zip(words.into_iter().flatten())
-        .for_each(|(to, from)| *to = *from);
-    Some(input)
-}
 
 /// The signers of a digest: operators only, each once, in ascending order, at least `quorum`.
 /// `recover` is the precompile, zero where it finds no signer.
@@ -49,7 +26,7 @@ pub fn signers(
 ) -> Result<Vec<Address>, Revert> {
     let mut signers = Vec::new();
     let mut previous = Address::ZERO;
-    for (index, signature) in signatures.chunks(SIGNATURE).enumerate() {
+    for (index, signature) in signatures.chunks(LENGTH).enumerate() {
         let signer = recovery_input(digest, signature).map(|input| recover(&input));
         let next = signer.filter(|signer| !signer.is_zero()).ok_or_else(|| {
             IAttestation::InvalidSignature {

@@ -23,17 +23,20 @@ pub mod rules;
 
 use alloc::{string::String, vec, vec::Vec};
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, FixedBytes, U256};
 use stylus_sdk::{
     ArbResult,
+    call::RawCall,
     host::VM,
     prelude::*,
-    storage::{StorageAddress, StorageB256, StorageMap},
+    storage::{StorageAddress, StorageB256, StorageMap, StorageU256},
 };
 use vouch_abi::{
-    IContract, IOffers, Offer,
+    IContract, IOffers, ISigner, Offer,
     call::{self, Answer, Revert, SolCall},
-    dispatch, id, terms,
+    codec, dispatch, id,
+    signature::{ECRECOVER, recovery_input},
+    terms,
     wire::{self, Event},
 };
 
@@ -46,6 +49,8 @@ pub struct Offers {
     escrow: StorageAddress,
     /// [`Listing`]s by offer id.
     listings: StorageMap<B256, StorageB256>,
+    /// By owner: signed offers with a smaller salt are void.
+    nonces: StorageMap<Address, StorageU256>,
 }
 
 mod entrypoint {
@@ -80,6 +85,11 @@ impl Offers {
         dispatch!(calldata, {
             call: IOffers::publishCall => self.publish(call.offer, call.uri),
             call: IOffers::cancelCall => self.cancel(call.offer),
+            call: IOffers::revokeCall => self.revoke(&call.offer),
+            call: IOffers::raiseNonceCall => self.raise_nonce(call.nonce),
+            call: IOffers::nonceOfCall => {
+                call::returns::<IOffers::nonceOfCall>(self.nonces.get(call.owner))
+            },
             call: IOffers::restoreCall => self.restore(&call.offers),
             call: IOffers::availableCall => self.available(call.offer),
             call: IOffers::idOfCall => call::returns::<IOffers::idOfCall>(id::offer_id(&call.offer)),
@@ -140,11 +150,100 @@ impl Offers {
         let (buyer, request) = wire::read_sale(arguments)
             .ok_or_else(|| call::malformed(IOffers::sellCall::SELECTOR))?;
         let now = self.vm().block_timestamp();
-        let terms = terms::derive(request, buyer, now)?;
-        for leg in &terms.legs {
-            self.change(leg.offer, |listing| listing.take(leg.offer, now))?;
+        let terms = terms::derive(&request, buyer, now)?;
+        for (leg, requested) in terms.legs.iter().zip(&request.legs) {
+            let mut listing = self.listing(leg.offer);
+            if listing.owner.is_zero() && !requested.signature.is_empty() {
+                listing = self.admit_signed(leg.offer, &requested.offer, &requested.signature)?;
+            }
+            if listing.signed {
+                self.not_void(leg.offer, &requested.offer)?;
+            }
+            listing.take(leg.offer, now)?;
+            self.listings.insert(leg.offer, listing.pack());
         }
         call::returns::<IOffers::sellCall>(terms)
+    }
+
+    /// Makes a signed offer known, the first time it is used.
+    fn admit_signed(&self, id: B256, offer: &Offer, signature: &[u8]) -> Result<Listing, Revert> {
+        rules::check(offer, "", self.vm().block_timestamp())?;
+        let owner = offer.owner;
+        if !self.has_signed(offer, signature) {
+            return Err(IOffers::InvalidSignature { offer: id, owner }.into());
+        }
+        self.log(&IOffers::OfferPublished {
+            offer: id,
+            owner,
+            kind: offer.kind,
+            terms: offer.clone(),
+            uri: String::new(),
+        });
+        Ok(Listing::signed(offer))
+    }
+
+    fn not_void(&self, id: B256, offer: &Offer) -> Result<(), Revert> {
+        let salt = U256::from_be_bytes(offer.salt.0);
+        let nonce = self.nonces.get(offer.owner);
+        if salt < nonce {
+            let offer = id;
+            return Err(IOffers::OfferVoid { offer, salt, nonce }.into());
+        }
+        Ok(())
+    }
+
+    /// Whether the owner signed: with its key, or as a contract (ERC-1271).
+    fn has_signed(&self, offer: &Offer, signature: &[u8]) -> bool {
+        let (chain_id, offers) = (self.vm().chain_id(), self.vm().contract_address());
+        let digest = id::offer_digest(chain_id, offers, offer);
+        if self.vm().code_size(offer.owner) > 0 {
+            let question = call::encode(&ISigner::isValidSignatureCall {
+                hash: digest,
+                signature: signature.to_vec().into(),
+            });
+            // Static, and no reference into storage is held: the owner can change nothing here.
+            let call = RawCall::new_static(self.vm()).limit_return_data(0, 32);
+            let answer = unsafe { call.call(offer.owner, &question) };
+            let magic = ISigner::isValidSignatureCall::SELECTOR;
+            return answer
+                .is_ok_and(|answer| codec::decode::<FixedBytes<4>>(&answer) == Some(magic.into()));
+        }
+        let Some(input) = recovery_input(digest, signature) else {
+            return false;
+        };
+        let output = unsafe { RawCall::new_static(self.vm()).call(ECRECOVER, &input) };
+        let signer: Option<Address> = output.ok().and_then(|output| codec::decode(&output));
+        signer == Some(offer.owner)
+    }
+
+    fn revoke(&mut self, offer: &Offer) -> Answer {
+        let (caller, owner) = (self.vm().msg_sender(), offer.owner);
+        if caller != owner {
+            return Err(IOffers::NotOwner { caller, owner }.into());
+        }
+        let id = id::offer_id(offer);
+        let mut listing = self.listing(id);
+        if listing.owner.is_zero() {
+            listing = Listing::signed(offer);
+        }
+        listing.open_until = 0;
+        self.listings.insert(id, listing.pack());
+        self.log(&IOffers::OfferCancelled { offer: id, owner });
+        Ok(vec![])
+    }
+
+    fn raise_nonce(&mut self, found: U256) -> Answer {
+        let owner = self.vm().msg_sender();
+        let nonce = self.nonces.get(owner);
+        if found <= nonce {
+            return Err(IOffers::NonceNotAbove { nonce, found }.into());
+        }
+        self.nonces.insert(owner, found);
+        self.log(&IOffers::NonceRaised {
+            owner,
+            nonce: found,
+        });
+        Ok(vec![])
     }
 
     fn restore(&mut self, offers: &[B256]) -> Answer {

@@ -11,7 +11,9 @@ const COMPUTE: u8 = 4;
 /// A description's address is published, not its text.
 const MAX_URI: usize = 2048;
 /// The largest volume and time a [`Listing`] holds.
-const MAX: u64 = (1 << 48) - 1;
+const MAX: u64 = (1 << 47) - 1;
+/// Bit of the time's six bytes that says how the offer came.
+const SIGNED: u64 = 1 << 47;
 
 /// Refuses offers that no order could use.
 ///
@@ -37,8 +39,8 @@ pub fn check(offer: &Offer, uri: &str, now: u64) -> Result<(), Revert> {
     }
 }
 
-/// What the contract keeps of an offer, in one word. Volumes and times above 2^48 - 1 count as that
-/// much: more than anyone sells, and nine million years.
+/// What the contract keeps of an offer, in one word. Volumes and times above 2^47 - 1 count as that
+/// much: more than anyone sells, and four million years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Zero where the offer is not published.
@@ -47,6 +49,8 @@ pub struct Listing {
     pub volume: u64,
     /// Zero where the offer is cancelled.
     pub open_until: u64,
+    /// The offer came with an order and its owner's signature; it was not published.
+    pub signed: bool,
 }
 
 impl Listing {
@@ -56,6 +60,15 @@ impl Listing {
             owner: offer.owner,
             volume: offer.volume.min(MAX),
             open_until: offer.openUntil.min(MAX),
+            signed: false,
+        }
+    }
+
+    /// The listing of an offer that came with its owner's signature.
+    pub fn signed(offer: &Offer) -> Self {
+        Self {
+            signed: true,
+            ..Self::new(offer)
         }
     }
 
@@ -120,12 +133,13 @@ impl Listing {
         Ok(())
     }
 
-    /// `owner (20 bytes) || openUntil (6) || volume (6)`
+    /// `owner (20 bytes) || signed (1 bit) || openUntil (47 bits) || volume (6 bytes)`
     pub fn pack(&self) -> B256 {
         let mut word = B256::ZERO;
+        let signed = if self.signed { SIGNED } else { 0 };
         let parts: [&[u8]; 3] = [
             self.owner.as_slice(),
-            &self.open_until.min(MAX).to_be_bytes()[2..],
+            &(self.open_until.min(MAX) | signed).to_be_bytes()[2..],
             &self.volume.min(MAX).to_be_bytes()[2..],
         ];
         let bytes = parts.into_iter().flatten();
@@ -144,7 +158,8 @@ impl Listing {
         };
         Self {
             owner: Address::from_slice(&word[..20]),
-            open_until: number(20, 26),
+            open_until: number(20, 26) & MAX,
+            signed: number(20, 26) & SIGNED != 0,
             volume: number(26, 32),
         }
     }
@@ -292,15 +307,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn packing_round_trips(owner: [u8; 20], volume in 0..=MAX, open_until in 0..=MAX) {
-            let listing = Listing { owner: owner.into(), volume, open_until };
+        fn packing_round_trips(owner: [u8; 20], volume in 0..=MAX, open_until in 0..=MAX, signed: bool) {
+            let listing = Listing { owner: owner.into(), volume, open_until, signed };
             prop_assert_eq!(Listing::unpack(listing.pack()), listing);
         }
 
         #[test]
         fn larger_numbers_saturate(volume in MAX.., open_until in MAX..) {
             let listing = Listing::new(&Offer { volume, openUntil: open_until, ..offer() });
-            prop_assert_eq!(listing, Listing { owner: OWNER, volume: MAX, open_until: MAX });
+            prop_assert_eq!(listing, Listing { owner: OWNER, volume: MAX, open_until: MAX, signed: false });
         }
 
         #[test]

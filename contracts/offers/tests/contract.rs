@@ -1,14 +1,15 @@
 //! The contract on a machine without a chain.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use offers::Offers;
 use stylus_test::TestVM;
 use vouch_abi::{
     Deadlines, IContract,
     IOffers::{self, IOffersCalls},
-    LegRequest, Offer, OrderRequest, Policy, Terms,
+    ISigner, LegRequest, Offer, OrderRequest, Policy, Terms,
     call::{self, Revert, SolCall},
     id,
+    signature::{ECRECOVER, recovery_input},
 };
 use vouch_protocol::Clauses;
 
@@ -50,6 +51,7 @@ fn sale(offer: Offer) -> IOffers::sellCall {
             ..Default::default()
         },
         workloadProof: vec![],
+        signature: Default::default(),
     };
     IOffers::sellCall {
         buyer: STRANGER,
@@ -281,4 +283,168 @@ fn the_escrow_is_bound_once_by_the_governor() {
     let expected = IOffers::EscrowAlreadyBound { escrow: ESCROW };
     assert_eq!(world.refused(GOVERNOR, &bind(STRANGER)), expected.into());
     assert_eq!(world.send(STRANGER, &IOffers::escrowCall {}), Ok(ESCROW));
+}
+
+/// A signature that the precompile will recover to `signer`.
+fn sign(world: &World, offer: &Offer, signer: Address) -> Bytes {
+    let digest = id::offer_digest(world.vm.chain_id(), world.vm.contract_address(), offer);
+    let mut signature = vec![1; 64];
+    signature.push(27);
+    let input = recovery_input(digest, &signature).unwrap();
+    world
+        .vm
+        .mock_static_call(ECRECOVER, input.to_vec(), Ok(signer.into_word().to_vec()));
+    signature.into()
+}
+
+fn signed_sale(offer: Offer, signature: Bytes) -> IOffers::sellCall {
+    let mut sale = sale(offer);
+    sale.request.legs[0].signature = signature;
+    sale
+}
+
+#[test]
+fn a_signed_offer_is_sold_without_being_published_and_its_volume_counted() {
+    let mut world = World::bound();
+    world.publish_compute();
+    let signature = sign(&world, &offer(), OWNER);
+    let sale = signed_sale(offer(), signature);
+    world.send(ESCROW, &sale).unwrap();
+    let id = id::offer_id(&offer());
+    let (topics, _) = world.vm.get_emitted_logs().pop().unwrap();
+    assert_eq!(
+        topics[1..],
+        [id, OWNER.into_word(), B256::with_last_byte(1)]
+    );
+    assert_eq!(world.volume(id), (0, false));
+    let exhausted = IOffers::VolumeExhausted { offer: id };
+    assert_eq!(world.refused(ESCROW, &sale), exhausted.into());
+}
+
+#[test]
+fn sell_errors_when_the_signature_is_not_the_owners() {
+    let mut world = World::bound();
+    world.publish_compute();
+    let expected: Revert = IOffers::InvalidSignature {
+        offer: id::offer_id(&offer()),
+        owner: OWNER,
+    }
+    .into();
+    for signer in [STRANGER, Address::ZERO] {
+        let sale = signed_sale(offer(), sign(&world, &offer(), signer));
+        assert_eq!(world.refused(ESCROW, &sale), expected);
+    }
+    let signature = sign(&world, &offer(), OWNER);
+    let mut long = signature.to_vec();
+    long.push(27);
+    let mut other_v = signature.to_vec();
+    other_v[64] = 29;
+    // The same signature with the other `s`.
+    let mut malleable = signature.to_vec();
+    malleable[32] = 0x80;
+    for bytes in [long, other_v, malleable, signature[..64].to_vec()] {
+        let sale = signed_sale(offer(), bytes.into());
+        assert_eq!(world.refused(ESCROW, &sale), expected);
+    }
+    let invalid = Offer {
+        volume: 0,
+        ..offer()
+    };
+    let sale = signed_sale(invalid.clone(), sign(&world, &invalid, OWNER));
+    let expected = IOffers::InvalidOffer {
+        field: "volume".into(),
+    };
+    assert_eq!(world.refused(ESCROW, &sale), expected.into());
+}
+
+#[test]
+fn a_contract_that_owns_an_offer_says_what_it_signed() {
+    let mut world = World::bound();
+    world.publish_compute();
+    world.vm.set_code(OWNER, vec![0xfe]);
+    let signature = Bytes::from(vec![1, 2, 3]);
+    let hash = id::offer_digest(world.vm.chain_id(), world.vm.contract_address(), &offer());
+    let question = ISigner::isValidSignatureCall {
+        hash,
+        signature: signature.clone(),
+    }
+    .abi_encode();
+    let magic = ISigner::isValidSignatureCall::SELECTOR;
+    let mut word = [0; 32];
+    word[..4].copy_from_slice(&magic);
+    let mut other = word;
+    other[0] ^= 1;
+    let sale = signed_sale(offer(), signature);
+    let expected: Revert = IOffers::InvalidSignature {
+        offer: id::offer_id(&offer()),
+        owner: OWNER,
+    }
+    .into();
+    for answer in [Ok(other.to_vec()), Ok(vec![]), Err(word.to_vec())] {
+        world.vm.mock_static_call(OWNER, question.clone(), answer);
+        assert_eq!(world.refused(ESCROW, &sale), expected);
+    }
+    world
+        .vm
+        .mock_static_call(OWNER, question, Ok(word.to_vec()));
+    world.send(ESCROW, &sale).unwrap();
+}
+
+#[test]
+fn signed_offers_are_revoked_one_by_one_or_all_below_a_nonce() {
+    let mut world = World::bound();
+    world.publish_compute();
+    let salted = |salt| Offer {
+        volume: 5,
+        salt: B256::with_last_byte(salt),
+        ..offer()
+    };
+    let sale = |world: &World, salt| signed_sale(salted(salt), sign(world, &salted(salt), OWNER));
+    let revoke = IOffers::revokeCall { offer: salted(9) };
+    let expected = IOffers::NotOwner {
+        caller: STRANGER,
+        owner: OWNER,
+    };
+    assert_eq!(world.refused(STRANGER, &revoke), expected.into());
+    world.send(OWNER, &revoke).unwrap();
+    let closed = IOffers::OfferClosed {
+        offer: id::offer_id(&salted(9)),
+        openUntil: 0,
+        time: NOW,
+    };
+    let revoked = sale(&world, 9);
+    assert_eq!(world.refused(ESCROW, &revoked), closed.into());
+
+    // Used before, and then voided: with its signature or without.
+    let used = sale(&world, 3);
+    world.send(ESCROW, &used).unwrap();
+    let raise = |nonce: u64| IOffers::raiseNonceCall {
+        nonce: U256::from(nonce),
+    };
+    world.send(OWNER, &raise(4)).unwrap();
+    let void: Revert = IOffers::OfferVoid {
+        offer: id::offer_id(&salted(3)),
+        salt: U256::from(3),
+        nonce: U256::from(4),
+    }
+    .into();
+    assert_eq!(world.refused(ESCROW, &used), void);
+    let unsigned = signed_sale(salted(3), Bytes::new());
+    assert_eq!(world.refused(ESCROW, &unsigned), void);
+    let kept = sale(&world, 4);
+    world.send(ESCROW, &kept).unwrap();
+    for nonce in [0, 3, 4] {
+        let expected = IOffers::NonceNotAbove {
+            nonce: U256::from(4),
+            found: U256::from(nonce),
+        };
+        assert_eq!(world.refused(OWNER, &raise(nonce)), expected.into());
+    }
+    let asked = IOffers::nonceOfCall { owner: STRANGER };
+    assert_eq!(world.send(STRANGER, &asked), Ok(U256::ZERO));
+
+    // What was published stays, whatever its salt.
+    world.publish();
+    let published = signed_sale(offer(), Bytes::new());
+    world.send(ESCROW, &published).unwrap();
 }

@@ -2,6 +2,7 @@
 //! and what is refused. Verdicts are signed here, without evidence; the demo has the oracle.
 
 mod refused;
+mod signed;
 mod token;
 mod world;
 

@@ -243,6 +243,17 @@ impl World {
 
     /// A request for all three offers; no two are equal.
     pub(super) async fn request(&mut self) -> Result<OrderRequest> {
+        let request = self.unchecked_request().await?;
+        assert_eq!(
+            price(&request),
+            U256::from(LOCKED),
+            "the client's price is the test's"
+        );
+        Ok(request)
+    }
+
+    /// As [`request`](Self::request), where a test has changed the offers.
+    pub(super) async fn unchecked_request(&mut self) -> Result<OrderRequest> {
         self.orders += 1;
         let wish = Wish {
             purpose: INFER,
@@ -260,13 +271,7 @@ impl World {
             oracle_fee: U256::from(ORACLE_FEE),
             salt: B256::with_last_byte(self.orders),
         };
-        let request = wish.request(self.legs.clone(), self.buyer.market.now().await?);
-        assert_eq!(
-            price(&request),
-            U256::from(LOCKED),
-            "the client's price is the test's"
-        );
-        Ok(request)
+        Ok(wish.request(self.legs.clone(), self.buyer.market.now().await?))
     }
 
     /// Places an order.

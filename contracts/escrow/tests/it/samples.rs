@@ -67,7 +67,7 @@ pub(crate) fn request() -> Request {
 }
 
 pub(crate) fn terms() -> Terms {
-    vouch_abi::terms::derive(request(), BUYER, NOW).unwrap()
+    vouch_abi::terms::derive(&request(), BUYER, NOW).unwrap()
 }
 
 /// A leg for tests of the money.

@@ -14,7 +14,7 @@ use vouch_protocol::{
 use crate::samples::*;
 
 fn derive(request: Request) -> Result<Terms, Revert> {
-    vouch_abi::terms::derive(request, BUYER, NOW)
+    vouch_abi::terms::derive(&request, BUYER, NOW)
 }
 
 fn refused(request: Request) -> Revert {
