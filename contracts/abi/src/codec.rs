@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
     const ZEROS: &'static [u8; 32] = &[0; 32];
 
     /// Reads from the start of `bytes`.
-    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+    pub const fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
             at: 0,
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What was read, if nothing failed.
-    pub(crate) fn value<T>(self, value: T) -> Option<T> {
+    pub fn value<T>(self, value: T) -> Option<T> {
         if self.failed { None } else { Some(value) }
     }
 

@@ -26,8 +26,7 @@ mod token;
 
 use alloc::{vec, vec::Vec};
 
-use alloy_primitives::{Address, B256, U256};
-use rules::State;
+use alloy_primitives::{Address, B256, Bytes, U256};
 use stylus_sdk::{
     ArbResult,
     host::VM,
@@ -35,11 +34,14 @@ use stylus_sdk::{
     storage::{StorageAddress, StorageB256, StorageBool, StorageMap, StorageU256},
 };
 use vouch_abi::{
-    IContract, IEscrow, OrderRecord,
+    IContract, IEscrow, OrderRecord, Terms, Verdict,
     call::{self, Answer, Revert, SolCall},
+    codec::{Codec, Reader},
     dispatch,
     wire::Event,
 };
+
+use crate::{orders::Announced, rules::State};
 
 /// The contract's storage.
 #[storage]
@@ -59,6 +61,17 @@ pub struct Escrow {
     /// By account and token.
     credits: StorageMap<Address, StorageMap<Address, StorageU256>>,
 }
+
+/// Functions whose first argument is the terms of an order.
+const OF_ORDERS: [[u8; 4]; 7] = [
+    IEscrow::acceptCall::SELECTOR,
+    IEscrow::submitEvidenceCall::SELECTOR,
+    IEscrow::submitVerdictCall::SELECTOR,
+    IEscrow::settleCall::SELECTOR,
+    IEscrow::refundCall::SELECTOR,
+    IEscrow::restoreCall::SELECTOR,
+    IEscrow::idOfCall::SELECTOR,
+];
 
 mod entrypoint {
     #![allow(missing_docs, unreachable_pub, dead_code, reason = "the macro decides")]
@@ -89,18 +102,11 @@ impl Escrow {
         if let (IEscrow::placeCall::SELECTOR, arguments) = call::split(calldata) {
             return self.place(arguments);
         }
+        let (selector, arguments) = call::split(calldata);
+        if OF_ORDERS.contains(&selector) {
+            return self.answer_of_order(selector, arguments);
+        }
         dispatch!(calldata, {
-            call: IEscrow::acceptCall => self.accept(self.named(calldata)?, &call.terms),
-            call: IEscrow::submitEvidenceCall => self.submit_evidence(self.named(calldata)?, call),
-            call: IEscrow::submitVerdictCall => {
-                let order = self.named(calldata)?;
-                self.submit_verdict(order, &call.terms, call.verdict, call.signatures)
-            },
-            call: IEscrow::settleCall => {
-                self.settle(self.named(calldata)?, &call.terms, call.verdict)
-            },
-            call: IEscrow::refundCall => self.refund(self.named(calldata)?, &call.terms),
-            call: IEscrow::restoreCall => self.restore(self.named(calldata)?, &call.terms),
             call: IEscrow::withdrawCall => self.withdraw(call.token),
             call: IEscrow::creditOfCall => {
                 call::returns::<IEscrow::creditOfCall>(self.credit(call.account, call.token))
@@ -109,9 +115,6 @@ impl Escrow {
                 call::returns::<IEscrow::owedCall>(self.owed.get(call.token))
             },
             call: IEscrow::orderOfCall => self.order_of(call.order),
-            call: IEscrow::idOfCall => {
-                call::returns::<IEscrow::idOfCall>(self.named(calldata)?)
-            },
             call: IEscrow::challengeOfCall => {
                 self.challenge_of(call.order, call.phase, call.attempt)
             },
@@ -130,6 +133,41 @@ impl Escrow {
                 call::returns::<IEscrow::governorCall>(self.governor.get())
             },
         })
+    }
+
+    /// Answers the calls that begin with an order's terms: read once for all of them, because reading
+    /// them is much of this contract's size.
+    fn answer_of_order(&mut self, selector: [u8; 4], arguments: &[u8]) -> Answer {
+        let malformed = || call::malformed(selector);
+        let order = self.named(arguments).ok_or_else(malformed)?;
+        let mut rest = Reader::new(arguments);
+        let terms = Terms::read(&mut rest);
+        match selector {
+            IEscrow::submitVerdictCall::SELECTOR => {
+                let said = (Verdict::read(&mut rest), Bytes::read(&mut rest));
+                let (verdict, signatures) = rest.value(said).ok_or_else(malformed)?;
+                self.submit_verdict(order, &terms, verdict, signatures)
+            }
+            IEscrow::submitEvidenceCall::SELECTOR => {
+                let announced = Announced::read(&mut rest);
+                let announced = rest.value(announced).ok_or_else(malformed)?;
+                self.submit_evidence(order, &terms, announced)
+            }
+            IEscrow::settleCall::SELECTOR => {
+                let verdict = Verdict::read(&mut rest);
+                let verdict = rest.value(verdict).ok_or_else(malformed)?;
+                self.settle(order, &terms, verdict)
+            }
+            _ => {
+                rest.value(()).ok_or_else(malformed)?;
+                match selector {
+                    IEscrow::acceptCall::SELECTOR => self.accept(order, &terms),
+                    IEscrow::refundCall::SELECTOR => self.refund(order, &terms),
+                    IEscrow::restoreCall::SELECTOR => self.restore(order, &terms),
+                    _ => call::returns::<IEscrow::idOfCall>(order),
+                }
+            }
+        }
     }
 
     fn construct(&mut self, arguments: &IEscrow::constructorCall) -> Answer {

@@ -1,13 +1,14 @@
 //! What buyers, providers, operators and anybody else do with orders.
 
-use alloc::{vec, vec::Vec};
+use alloc::{string::String, vec, vec::Vec};
 
 use alloy_primitives::{Address, B256, Bytes};
 use stylus_sdk::prelude::*;
 use vouch_abi::{
     IAttestation, IEscrow, IOffers, IUsage, Leg, Receipt, Terms, Verdict,
     call::{self, Answer, Revert, SolCall},
-    codec, id,
+    codec::{self, Codec, Reader},
+    id,
     terms::{self, checked_total, invalid},
     wire,
 };
@@ -22,6 +23,27 @@ use crate::{
 
 /// The address of a bundle is announced, not the bundle.
 const MAX_URI: usize = 2048;
+
+/// The evidence that a provider announces: the arguments of `submitEvidence` after the terms.
+pub(crate) struct Announced {
+    phase: u8,
+    attempt: u8,
+    evidence: B256,
+    outputs: B256,
+    uri: String,
+}
+
+impl Announced {
+    pub(crate) fn read(from: &mut Reader<'_>) -> Self {
+        Self {
+            phase: u8::read(from),
+            attempt: u8::read(from),
+            evidence: B256::read(from),
+            outputs: B256::read(from),
+            uri: String::read(from),
+        }
+    }
+}
 
 impl Escrow {
     /// `arguments` are those of `place`: contract `usage` gets the request as it came.
@@ -93,20 +115,20 @@ impl Escrow {
     pub(crate) fn submit_evidence(
         &mut self,
         order: B256,
-        call: IEscrow::submitEvidenceCall,
+        terms: &Terms,
+        announced: Announced,
     ) -> Answer {
         self.enter()?;
-        let IEscrow::submitEvidenceCall {
-            terms,
+        let Announced {
             phase,
             attempt,
             evidence,
             outputs,
             uri,
-        } = call;
+        } = announced;
         let (caller, now) = (self.vm().msg_sender(), self.vm().block_timestamp());
         self.record(order)
-            .announce(&order, &terms, phase, &caller, now)?;
+            .announce(&order, terms, phase, &caller, now)?;
         if uri.len() > MAX_URI {
             return Err(invalid("uri"));
         }
@@ -345,10 +367,8 @@ impl Escrow {
     }
 
     /// The order whose terms stand first in a call.
-    pub(crate) fn named(&self, calldata: &[u8]) -> Result<B256, Revert> {
-        let (selector, arguments) = call::split(calldata);
-        let terms = wire::terms_bytes(arguments).ok_or_else(|| call::malformed(selector))?;
-        Ok(self.order_id(terms))
+    pub(crate) fn named(&self, arguments: &[u8]) -> Option<B256> {
+        wire::terms_bytes(arguments).map(|terms| self.order_id(terms))
     }
 
     fn order_id(&self, terms: &[u8]) -> B256 {

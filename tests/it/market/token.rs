@@ -7,7 +7,7 @@ use anyhow::Result;
 use vouch_client::{State, send};
 use vouch_protocol::{Phase, Reason};
 
-use super::world::{Actor, BOND, DATASET_PRICE, LOCKED, MODEL_PRICE, World};
+use super::world::{Actor, BOND, DATASET_PRICE, LOCKED, MODEL_PRICE, World, refusal};
 
 /// What the token's code becomes while it should pay.
 const LIES: [(&str, Bytes); 4] = [
@@ -93,6 +93,32 @@ async fn a_token_that_does_not_pay_blocks_no_refund() -> Result<()> {
         let (buyer, provider) = (world.buyer.clone(), world.provider.clone());
         world.collect(&buyer, U256::from(LOCKED), lie).await?;
         world.collect(&provider, U256::from(BOND), lie).await?;
+    }
+    Ok(())
+}
+
+/// What the token's code becomes while it should take: it delivers nothing, whatever it says.
+const TAKES: [(&str, Bytes); 4] = [
+    (
+        "says that it took",
+        Bytes::from_static(&hex!("600160005260206000f3")),
+    ),
+    ("answers false", Bytes::from_static(&hex!("60206000f3"))),
+    ("reverts", Bytes::from_static(&hex!("60006000fd"))),
+    ("is no contract", Bytes::new()),
+];
+
+#[tokio::test]
+async fn a_token_that_does_not_deliver_places_no_order() -> Result<()> {
+    let mut world = World::new().await?;
+    for (lie, code) in TAKES {
+        let request = world.request().await?;
+        let honest = world.replace_token(code).await?;
+        let refused = refusal(world.buyer.market.place(request).await)?;
+        world.replace_token(honest).await?;
+        assert_eq!(refused, "TokenRefused", "{lie}");
+        assert_eq!(world.surplus().await?, U256::ZERO, "{lie}");
+        assert!(world.changes().await?.is_empty(), "{lie}");
     }
     Ok(())
 }
