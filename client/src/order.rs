@@ -369,15 +369,9 @@ impl Market {
         let mut brought = Vec::new();
         if let Some(tx) = tx
             && let Some(tx) = self.provider.get_transaction_by_hash(tx).await?
-            && let Ok(call) =
-                IEscrow::placeCall::abi_decode(alloy::consensus::Transaction::input(&tx))
+            && let Some(request) = request_in(alloy::consensus::Transaction::input(&tx))
         {
-            brought = call
-                .request
-                .legs
-                .into_iter()
-                .map(|leg| leg.policy)
-                .collect();
+            brought = request.legs.into_iter().map(|leg| leg.policy).collect();
         }
         let mut policies = Vec::with_capacity(terms.legs.len());
         for leg in &terms.legs {
@@ -441,6 +435,14 @@ impl Market {
             from_block: self.first_block,
         })
     }
+}
+
+/// The request in the calldata that placed an order.
+fn request_in(calldata: &[u8]) -> Option<OrderRequest> {
+    let placed = IEscrow::placeCall::abi_decode(calldata).map(|call| call.request);
+    placed
+        .or_else(|_| IEscrow::placeWithPermitCall::abi_decode(calldata).map(|call| call.request))
+        .ok()
 }
 
 /// Reads a log as the event `E`.

@@ -474,6 +474,9 @@ interfaces! {
         /// Places an order: derives its legs, takes one use of every offer and policy, and locks
         /// prices and oracle fee from the caller, the buyer.
         function place(OrderRequest request) external returns (bytes32 order);
+        /// As `place`, with the caller's EIP-2612 permit for its token. A permit that fails, because
+        /// somebody has used it before, does no harm where the allowance suffices.
+        function placeWithPermit(OrderRequest request, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external returns (bytes32 order);
         /// The provider takes the order and locks its bond.
         function accept(Terms terms) external;
         /// The provider names the evidence bundle of a phase, and on finishing the SHA-256 of the

@@ -114,6 +114,16 @@ pub fn forward_sale(buyer: Address, request: &[u8]) -> Vec<u8> {
     call
 }
 
+/// Calldata of `IToken::permit` with the words that follow the request in the arguments of
+/// `placeWithPermit`.
+pub fn forward_permit(owner: Address, spender: Address, arguments: &[u8]) -> Option<Vec<u8>> {
+    let mut call = IToken::permitCall::SELECTOR.to_vec();
+    call.extend_from_slice(owner.into_word().as_slice());
+    call.extend_from_slice(spender.into_word().as_slice());
+    call.extend_from_slice(arguments.get(32..192)?);
+    Some(call)
+}
+
 /// Reads the arguments of `IOffers::sell`.
 pub fn read_sale(arguments: &[u8]) -> Option<(Address, Request)> {
     let mut reader = Reader::new(arguments);
@@ -313,6 +323,9 @@ calls! {
     IAttestation::governorCall {}
     IAttestation::escrowCall {}
     IEscrow::placeCall { request: OrderRequest }
+    IEscrow::placeWithPermitCall {
+        request: OrderRequest, value: U256, deadline: U256, v: u8, r: B256, s: B256,
+    }
     IEscrow::acceptCall { terms: Terms }
     IEscrow::submitEvidenceCall {
         terms: Terms, phase: u8, attempt: u8, evidence: B256, outputs: B256, uri: String,
@@ -681,6 +694,29 @@ mod tests {
         }
         assert_eq!(read_sale(&[0xff; 64]), None);
         assert_eq!(request_bytes(&[0xff; 64]), None);
+    }
+
+    #[test]
+    fn a_forwarded_permit_is_the_tokens() {
+        for (i, request) in samples::<OrderRequest>().enumerate() {
+            let mut expected = IToken::permitCall::sample(&mut (i as u8));
+            expected.v = 28;
+            let place = IEscrow::placeWithPermitCall {
+                request,
+                value: expected.value,
+                deadline: expected.deadline,
+                v: expected.v,
+                r: expected.r,
+                s: expected.s,
+            };
+            let calldata = place.abi_encode();
+            let permit = forward_permit(expected.owner, expected.spender, &calldata[4..]);
+            assert_eq!(permit, Some(expected.abi_encode()));
+        }
+        assert_eq!(
+            forward_permit(Address::ZERO, Address::ZERO, &[0; 191]),
+            None
+        );
     }
 
     #[test]

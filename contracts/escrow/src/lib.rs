@@ -99,10 +99,14 @@ impl Escrow {
         if let Some(arguments) = call::construction::<IEscrow::constructorCall>(calldata)? {
             return self.construct(&arguments);
         }
-        if let (IEscrow::placeCall::SELECTOR, arguments) = call::split(calldata) {
-            return self.place(arguments);
-        }
         let (selector, arguments) = call::split(calldata);
+        let permit = selector == IEscrow::placeWithPermitCall::SELECTOR;
+        if permit || selector == IEscrow::placeCall::SELECTOR {
+            return self
+                .place(arguments, permit)?
+                .ok_or_else(|| call::malformed(selector))
+                .and_then(call::returns::<IEscrow::placeCall>);
+        }
         if OF_ORDERS.contains(&selector) {
             return self.answer_of_order(selector, arguments);
         }

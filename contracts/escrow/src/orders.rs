@@ -46,15 +46,17 @@ impl Announced {
 }
 
 impl Escrow {
-    /// `arguments` are those of `place`: contract `usage` gets the request as it came.
-    pub(crate) fn place(&mut self, arguments: &[u8]) -> Answer {
+    /// `arguments` are those of `place` or, with a permit, of `placeWithPermit`: the other contracts
+    /// get the request as it came. None where the arguments do not decode.
+    pub(crate) fn place(&mut self, arguments: &[u8], permit: bool) -> Result<Option<B256>, Revert> {
         self.enter()?;
         if self.paused.get() {
             return Err(IEscrow::Paused {}.into());
         }
         let buyer = self.vm().msg_sender();
-        let request = wire::request_bytes(arguments)
-            .ok_or_else(|| call::malformed(IEscrow::placeCall::SELECTOR))?;
+        let Some(request) = wire::request_bytes(arguments) else {
+            return Ok(None);
+        };
         let offers = self.offers.get();
         let answer = self.call(offers, &wire::forward_sale(buyer, request))?;
         let terms: Terms = codec::decode(&answer).ok_or_else(|| unexpected(offers))?;
@@ -94,8 +96,16 @@ impl Escrow {
         self.call(self.usage.get(), &wire::forward_request(&wanted, request))?;
         let event = wire::order_placed(order, buyer, terms.provider, &answer);
         self.vm().emit_log(&event, 4);
+        if permit {
+            let escrow = self.vm().contract_address();
+            let Some(permit) = wire::forward_permit(buyer, escrow, arguments) else {
+                return Ok(None);
+            };
+            // Whoever saw the permit may have used it: what counts is the allowance.
+            let _ = self.call(token, &permit);
+        }
         self.pull(token, buyer, locked)?;
-        call::returns::<IEscrow::placeCall>(order)
+        Ok(Some(order))
     }
 
     pub(crate) fn accept(&mut self, order: B256, terms: &Terms) -> Answer {
