@@ -93,13 +93,13 @@ impl fmt::Display for State {
 pub struct Record {
     /// Where it stands.
     pub state: State,
-    /// Block in which it entered the state.
+    /// Block in which it entered the state; zero once settled.
     pub since_block: u64,
     /// When the start verdict was observed; zero before.
     pub started_at: u64,
     /// When the finish verdict arrived; zero before.
     pub finished_at: u64,
-    /// Running: the start verdict's digest. Finished: the finish verdict's. Settled: the receipt's hash.
+    /// Finished: the finish verdict's digest. Settled: the receipt's id.
     pub commitment: B256,
 }
 

@@ -47,7 +47,11 @@ pub(super) async fn show(args: &ShowArgs) -> Result<Report, Failure> {
         ("order", placed.order.to_string()),
         (
             "state",
-            format!("{}, since block {}", record.state, record.since_block),
+            // Of a settled order the chain keeps only the receipt's id.
+            match record.since_block {
+                0 => record.state.to_string(),
+                block => format!("{}, since block {block}", record.state),
+            },
         ),
         ("buyer", terms.buyer.to_string()),
         ("provider", terms.provider.to_string()),

@@ -242,7 +242,8 @@ interfaces! {
         uint64 settledAt;
     }
 
-    /// What the escrow keeps of an order.
+    /// What the escrow keeps of an order. Of a settled one it keeps the receipt's id and nothing else:
+    /// its times are in the events.
     struct OrderRecord {
         /// 0 none, 1 placed, 2 accepted, 3 running, 4 finished, 5 settled, 6 refunded.
         uint8 state;
