@@ -35,6 +35,7 @@ pub(crate) fn requested(kind: u8, price: u64) -> RequestedLeg {
     RequestedLeg {
         offer: offer(kind, price),
         any: 0,
+        signature: Default::default(),
     }
 }
 
