@@ -7,7 +7,7 @@ pub const ECRECOVER: Address = address!("000000000000000000000000000000000000000
 /// Bytes of a signature: `r || s || v`.
 pub const LENGTH: usize = 65;
 /// Half the order of secp256k1: of the two `s` that verify, only the smaller is taken.
-const HALF_ORDER: U256 = U256::from_limbs([
+pub const HALF_ORDER: U256 = U256::from_limbs([
     0xdfe9_2f46_681b_20a0,
     0x5d57_6e73_57a4_501d,
     0xffff_ffff_ffff_ffff,

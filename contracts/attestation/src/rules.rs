@@ -136,6 +136,9 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use alloy_primitives::U256;
+    use vouch_abi::signature::HALF_ORDER;
+
     use super::*;
 
     const DIGEST: B256 = B256::repeat_byte(0xd1);
@@ -143,7 +146,7 @@ mod tests {
 
     /// A signature of the operator with this number: `r` carries it, and [`recover`] finds it.
     fn signature(operator: u8) -> Vec<u8> {
-        let mut bytes = vec![0; SIGNATURE];
+        let mut bytes = vec![0; LENGTH];
         bytes[31] = operator;
         bytes[63] = 1;
         bytes[64] = 27;
@@ -217,7 +220,7 @@ mod tests {
     #[test]
     fn signers_errors_when_a_signature_is_malformed() {
         let mut signatures = [signature(1), signature(2)].concat();
-        for length in SIGNATURE + 1..2 * SIGNATURE {
+        for length in LENGTH + 1..2 * LENGTH {
             assert_eq!(
                 verify(&signatures[..length], 1),
                 invalid(1),
@@ -225,7 +228,7 @@ mod tests {
             );
         }
         for v in [0, 1, 26, 29, 255] {
-            signatures[2 * SIGNATURE - 1] = v;
+            signatures[2 * LENGTH - 1] = v;
             assert_eq!(verify(&signatures, 1), invalid(1), "v {v}");
         }
         assert_eq!(sign(&[0], 1), invalid(0), "the precompile finds no signer");

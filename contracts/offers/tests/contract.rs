@@ -2,6 +2,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use offers::Offers;
+use stylus_sdk::prelude::*;
 use stylus_test::TestVM;
 use vouch_abi::{
     Deadlines, IContract,

@@ -2,6 +2,7 @@
 
 use alloy::primitives::U256;
 use alloy::signers::SignerSync;
+use alloy::sol_types::SolStruct;
 use anyhow::Result;
 use vouch_abi::Offer;
 use vouch_client::send;
@@ -20,7 +21,7 @@ async fn a_signed_offer_costs_its_owner_nothing_and_ends_when_the_owner_says() -
         ..world.legs[0].offer.clone()
     };
     let owner = &world.dataset_owner.signer;
-    let signature = owner.sign_typed_data_sync(&offer, &domain)?;
+    let signature = owner.sign_hash_sync(&offer.eip712_signing_hash(&domain))?;
 
     world.legs[0].offer = offer.clone();
     let unsigned = world.unchecked_request().await?;
@@ -34,8 +35,9 @@ async fn a_signed_offer_costs_its_owner_nothing_and_ends_when_the_owner_says() -
     let request = world.unchecked_request().await?;
     let (placed, _) = market.place(request).await?;
     assert_eq!(placed.terms.legs[0].amount, U256::from(77));
-    let left = market.offers().available(placed.terms.legs[0].offer);
-    assert_eq!(left.call().await?.volume, 1);
+    let offers = market.offers();
+    let left = offers.available(placed.terms.legs[0].offer).call().await?;
+    assert_eq!(left.volume, 1);
 
     let offers = world.dataset_owner.market.offers();
     send(offers.raiseNonce(U256::from(6))).await?;
