@@ -38,6 +38,7 @@ mod x509;
 pub use gpu::Gpu;
 pub use machine::{
     CpuEvidence, Evidence, GpuEvidence, Hardware, Machine, Options, default_measurement,
+    guest_measurement,
 };
 pub use revocation::{Period, amd_crl};
 pub use session::{Session, Work};

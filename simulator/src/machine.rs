@@ -53,6 +53,14 @@ pub fn default_measurement() -> [u8; 48] {
     Sha384::digest(b"vouch/simulator/workload/v1").into()
 }
 
+/// The launch measurement of a guest that was built for the workload with this SHA-256.
+pub fn guest_measurement(workload: &[u8; 32]) -> [u8; 48] {
+    let mut hash = Sha384::new();
+    hash.update(b"vouch/simulator/guest/v1");
+    hash.update(workload);
+    hash.finalize().into()
+}
+
 /// A GPU's report and its chain.
 #[derive(Clone, Debug)]
 pub struct GpuEvidence {

@@ -1,0 +1,210 @@
+//! An agent's configuration: TOML, checked before anything starts.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use alloy::signers::local::PrivateKeySigner;
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use vouch_client::is_development;
+
+use crate::wasi::Limits;
+
+/// Everything an agent is told. What the order says is not repeated here.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The market.
+    pub chain: Chain,
+    /// Base of the server that evidence is left at for the operators.
+    pub evidence: String,
+    /// Where packs are published: `dir:PATH` or URLs.
+    pub content: Vec<String>,
+    /// Owners' brokers.
+    pub brokers: Vec<String>,
+    /// What runs.
+    pub workload: Workload,
+    /// The hardware.
+    pub backend: Backend,
+    /// File for the sealed result.
+    pub result: PathBuf,
+    /// Folder for encrypted packs on their way.
+    pub cache: PathBuf,
+}
+
+/// `[chain]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chain {
+    /// The deployment's file.
+    pub deployment: PathBuf,
+    /// JSON-RPC endpoint.
+    pub endpoint: String,
+    /// The provider's account, which announces evidence.
+    pub key: Key,
+    /// Milliseconds between looks at the order.
+    #[serde(default = "poll_ms")]
+    pub poll_ms: u64,
+}
+
+/// Where the provider's key is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, untagged)]
+pub enum Key {
+    /// An environment variable, on development chains.
+    Env {
+        /// Its name.
+        env: String,
+    },
+    /// An encrypted keystore (Web3 Secret Storage, version 3).
+    Keystore {
+        /// The file.
+        keystore: PathBuf,
+        /// File of its password.
+        password_file: PathBuf,
+    },
+}
+
+/// `[workload]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// The WASI module.
+    pub file: PathBuf,
+    /// Its arguments, after its name.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Units of work.
+    pub fuel: Option<u64>,
+    /// Seconds on the clock; never more than the order allows.
+    pub seconds: Option<u64>,
+}
+
+impl Workload {
+    /// The machine's own limits.
+    pub fn limits(&self) -> Limits {
+        let default = Limits::default();
+        Limits {
+            memory: self.memory.unwrap_or(default.memory),
+            fuel: self.fuel.unwrap_or(default.fuel),
+            time: self.seconds.map_or(default.time, Duration::from_secs),
+            ..default
+        }
+    }
+}
+
+/// `[backend]`: what vouches for the session.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "kebab-case")]
+pub enum Backend {
+    /// Simulated hardware, on development chains.
+    Simulator {
+        /// The same name, the same devices.
+        machine: String,
+        /// The lie to tell.
+        tamper: Option<String>,
+    },
+    /// The processor through Linux's configfs-tsm.
+    ConfigfsTsm,
+}
+
+const fn poll_ms() -> u64 {
+    500
+}
+
+impl Config {
+    /// Reads a configuration. Relative paths become paths from the file's folder.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let mut config: Self =
+            toml::from_str(&text).with_context(|| format!("{}", path.display()))?;
+        let dir = path.parent().unwrap_or(Path::new("."));
+        for path in [
+            &mut config.chain.deployment,
+            &mut config.workload.file,
+            &mut config.result,
+            &mut config.cache,
+        ] {
+            *path = dir.join(&path);
+        }
+        ensure!(
+            !config.content.is_empty(),
+            "content: expected at least one source, found none"
+        );
+        ensure!(
+            !config.brokers.is_empty(),
+            "brokers: expected at least one, found none"
+        );
+        Ok(config)
+    }
+
+    /// The provider's account on a chain.
+    ///
+    /// # Errors
+    /// Where the key cannot be had, or may not be used there.
+    pub fn signer(&self, chain_id: u64) -> Result<PrivateKeySigner> {
+        match &self.chain.key {
+            Key::Env { env } => {
+                ensure!(
+                    is_development(chain_id),
+                    "chain.key: expected a keystore, found an environment variable; chain id {chain_id} is no development chain"
+                );
+                let text =
+                    std::env::var(env).with_context(|| format!("chain.key: variable {env}"))?;
+                // The text is a secret: it is not repeated.
+                text.trim().parse().map_err(|_| {
+                    anyhow::anyhow!("chain.key: variable {env}: expected 64 hex digits")
+                })
+            }
+            Key::Keystore {
+                keystore,
+                password_file,
+            } => {
+                let text = std::fs::read_to_string(password_file)
+                    .with_context(|| format!("chain.key: reading {}", password_file.display()))?;
+                let password = text.lines().next().unwrap_or_default();
+                PrivateKeySigner::decrypt_keystore(keystore, password)
+                    .with_context(|| format!("chain.key: keystore {}", keystore.display()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../agent.example.toml");
+
+    fn load(text: &str) -> Result<Config> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path)
+    }
+
+    #[test]
+    fn the_example_is_one_and_mistakes_are_named() {
+        load(EXAMPLE).unwrap();
+        for (from, to, named) in [
+            ("\"configfs-tsm\"", "\"hope\"", "hope"),
+            (
+                "brokers = [\"https://owner.example\"]",
+                "brokers = []",
+                "brokers",
+            ),
+            ("seconds", "minutes", "minutes"),
+            ("password_file", "password", "key"),
+        ] {
+            assert!(EXAMPLE.contains(from), "{from}");
+            let error = format!("{:#}", load(&EXAMPLE.replace(from, to)).unwrap_err());
+            assert!(error.contains(named), "{to}: {error}");
+        }
+    }
+}
