@@ -49,3 +49,8 @@ build_contracts() {
     cargo build --locked --release --lib --target wasm32-unknown-unknown -p "$contract"
   done
 }
+
+# The workload of the demo, for the agent's own WASI runtime.
+build_workload() {
+  cargo build --locked --release --bin language --target wasm32-wasip1 -p vouch-workload-language
+}

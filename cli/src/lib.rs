@@ -26,6 +26,7 @@ pub mod output;
 pub mod policy;
 pub mod policy_file;
 pub mod receipt;
+pub mod result;
 pub mod simulate;
 pub mod token;
 pub mod verify;
@@ -74,10 +75,13 @@ enum Command {
     /// Receipts: the settled proofs of use.
     #[command(subcommand)]
     Receipt(receipt::Command),
+    /// Results: the buyer's key, and what is sealed to it.
+    #[command(subcommand)]
+    Result(result::Command),
     /// The test token of development chains.
     #[command(subcommand)]
     Token(token::Command),
-    /// Digests that name assets.
+    /// Assets: encrypted, named and published.
     #[command(subcommand)]
     Asset(asset::Command),
     /// Evidence without the hardware, for development chains.
@@ -123,8 +127,9 @@ async fn run(command: Command) -> Exit {
         Command::Offer(command) => command.run().await,
         Command::Order(command) => command.run().await,
         Command::Receipt(command) => command.run().await,
+        Command::Result(command) => command.run(),
         Command::Token(command) => command.run().await,
-        Command::Asset(command) => command.run(),
+        Command::Asset(command) => command.run().await,
         Command::Simulate(command) => command.run().await,
     }
 }

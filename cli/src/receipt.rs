@@ -1,5 +1,7 @@
 //! `vouch receipt`: the settled proof of use.
 
+mod proof;
+
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::{B256, keccak256};
@@ -36,12 +38,25 @@ pub struct Show {
 
 /// `receipt verify`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vouch receipt verify receipt.json
+#[command(after_help = "Examples:
+  vouch receipt verify receipt.json
+  vouch receipt verify receipt.json --evidence http://127.0.0.1:8640 --result result.vouch
 
-Exit status: 0 the chain confirms the receipt, 1 it does not.")]
+Without --evidence, whether the chain confirms the receipt. With it, also whether the hardware vouches that this
+result came from these assets under this workload.
+Exit status: 0 confirmed, 1 not.")]
 pub struct Verify {
     /// Receipt as `vouch receipt show --json` prints it.
     file: PathBuf,
+    /// Where the evidence is: dir:PATH, or the base of an operator's server.
+    #[arg(long, value_name = "SOURCE")]
+    evidence: Option<String>,
+    /// The sealed result that was delivered.
+    #[arg(long, value_name = "FILE")]
+    result: Option<PathBuf>,
+    /// Also trust the simulator's roots. Its keys are public: this proves nothing.
+    #[arg(long)]
+    trust_simulator: bool,
     #[command(flatten)]
     chain: ChainArgs,
     #[command(flatten)]
@@ -146,7 +161,7 @@ async fn verify(args: &Verify) -> Result<Report, Failure> {
     let record = market.record(receipt.order).await?;
     let found = hash(&receipt);
     let confirmed = record.state == State::Settled && record.commitment == found;
-    let json = json!({
+    let mut json = json!({
         "order": receipt.order,
         "confirmed": confirmed,
         "state": record.state.name(),
@@ -154,7 +169,7 @@ async fn verify(args: &Verify) -> Result<Report, Failure> {
         "hash_on_chain": record.commitment,
     });
     let style = Style::stdout();
-    let text = match (confirmed, record.state) {
+    let mut text = match (confirmed, record.state) {
         (true, _) => format!("{} order {}\n", style.green("confirmed"), receipt.order),
         (false, State::Settled) => format!(
             "{} the chain keeps receipt {} for this order, the file's is {found}\n",
@@ -172,7 +187,73 @@ async fn verify(args: &Verify) -> Result<Report, Failure> {
     } else {
         Exit::Failure
     };
+    if confirmed {
+        let (more, details) = prove(args, &market, &receipt).await?;
+        text.push_str(&more);
+        json["proof"] = details;
+    }
     Ok(Report { json, text, exit })
+}
+
+/// What the result and the evidence say of a receipt that the chain confirms.
+async fn prove(
+    args: &Verify,
+    market: &Market,
+    receipt: &Receipt,
+) -> Result<(String, Value), Failure> {
+    let mut text = String::new();
+    if let Some(path) = &args.result {
+        let (found, size) = crate::asset::file_digest(path)?;
+        if found != receipt.outputs {
+            let expected = receipt.outputs;
+            let shown = path.display();
+            return Err(Failure::Failed(anyhow!(
+                "--result {shown}: expected {expected}, found {found}"
+            )));
+        }
+        text.push_str(&format!(
+            "the result is the one that was vouched for, {size} bytes\n"
+        ));
+    }
+    let Some(source) = &args.evidence else {
+        return Ok((text, Value::Null));
+    };
+    let anchors = match args.trust_simulator {
+        true => crate::verify::simulator_anchors().map_err(|rejection| anyhow!("{rejection}"))?,
+        false => vouch_evidence::Anchors::vendor(),
+    };
+    let proof = proof::check(market, receipt, source, &anchors).await?;
+    let claims = &proof.claims;
+    let gpus: Vec<String> = claims
+        .gpus
+        .iter()
+        .map(|gpu| format!("{:?}", gpu.claims.model))
+        .collect();
+    text.push_str(&format!(
+        "the hardware vouches: {} and {}, workload {}, inputs {}, outputs {}\n",
+        claims.cpu.kind().name(),
+        crate::output::count(gpus.len(), "GPU"),
+        claims.measurement,
+        claims.statement.inputs,
+        claims.statement.outputs,
+    ));
+    if claims.simulated {
+        text.push_str(
+            "the hardware is simulated: this proves nothing outside a development chain\n",
+        );
+    }
+    let details = json!({
+        "start_evidence": proof.start,
+        "finish_evidence": claims.evidence,
+        "workload": claims.measurement,
+        "inputs": claims.statement.inputs,
+        "outputs": claims.statement.outputs,
+        "devices": claims.devices,
+        "cpu": claims.cpu.kind().name(),
+        "gpus": gpus,
+        "simulated": claims.simulated,
+    });
+    Ok((text, details))
 }
 
 fn load(path: &Path) -> Result<Receipt, Failure> {

@@ -61,8 +61,35 @@ async fn an_honest_job_is_paid() -> Result<()> {
         "{result:#}"
     );
     assert!(result["receipt"].is_object(), "{result:#}");
+    let accuracy = result["accuracy"].as_f64().context("no accuracy")?;
+    assert!(accuracy > 0.9, "{accuracy}");
     assert!(total_change(&result)?.abs() < 1e-9);
     assert_eq!(result["escrow"]["holds"], result["escrow"]["owes"]);
+    Ok(())
+}
+
+/// The demo itself checks every balance against its ledger, and searches its files for plaintext and keys.
+#[tokio::test]
+async fn a_dataset_that_measures_less_than_was_asked_for_is_not_paid() -> Result<()> {
+    let result = demo(&["--poor-dataset"]).await?;
+    assert_eq!(result["end"], "settled");
+    let owner = &result["balances"][0];
+    assert_eq!(owner["actor"], "dataset owner");
+    assert_eq!(owner["change"], "0", "{owner}");
+    assert!(total_change(&result)?.abs() < 1e-9);
+    Ok(())
+}
+
+#[tokio::test]
+async fn whatever_fails_in_the_middle_the_buyer_is_refunded_and_nothing_stays() -> Result<()> {
+    for program in ["agent", "broker", "oracle"] {
+        let result = demo(&["--kill", program]).await?;
+        assert_eq!(result["end"], "refunded", "{program}");
+        assert_eq!(result["receipt"], Value::Null, "{program}");
+        for balance in result["balances"].as_array().context("no balances")? {
+            assert_eq!(balance["change"], "0", "{program}: {balance}");
+        }
+    }
     Ok(())
 }
 

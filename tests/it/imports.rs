@@ -112,9 +112,43 @@ const RULES: &[Rule] = &[
         why: "an operator accepts simulated evidence by configuration, not by code",
     },
     Rule {
+        package: "vouch-content",
+        forbidden: &[
+            "vouch-abi",
+            "vouch-client",
+            "vouch-evidence",
+            "vouch-oracle",
+            "alloy",
+        ],
+        why: "content is encrypted and named without knowing who may have it",
+    },
+    Rule {
+        package: "vouch-broker",
+        forbidden: &[
+            "vouch-simulator",
+            "vouch-devnet",
+            "vouch-stylus",
+            "wasmtime",
+        ],
+        why: "a broker accepts simulated evidence by configuration, not by code",
+    },
+    Rule {
+        package: "vouch-agent",
+        forbidden: &["vouch-devnet", "vouch-stylus", "revm"],
+        why: "the machine's agent knows the chain through its endpoint alone",
+    },
+    Rule {
         package: "vouch",
-        forbidden: &["vouch-devnet", "vouch-stylus", "vouch-oracle", "rocksdb"],
-        why: "the command line starts the chain and the oracle as programs",
+        forbidden: &[
+            "vouch-devnet",
+            "vouch-stylus",
+            "vouch-oracle",
+            "vouch-broker",
+            "vouch-agent",
+            "wasmtime",
+            "rocksdb",
+        ],
+        why: "the command line starts the chain, the oracle, brokers and the agent as programs",
     },
 ];
 

@@ -1,4 +1,4 @@
-//! The chain and the oracle, as child processes that end with the demo.
+//! The chain, the oracle, the owners' brokers and the agent, as child processes that end with the demo.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
@@ -32,10 +32,7 @@ impl Process {
         configure: impl FnOnce(&mut Command),
     ) -> Result<Self> {
         if !program.is_file() {
-            bail!(
-                "{} is not built: run ./scripts/demo, or `cargo build --bins` and name the directory with --bin-dir",
-                program.display()
-            );
+            bail!(not_built(program));
         }
         let log = dir.join(format!("{name}.log"));
         let file = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
@@ -60,6 +57,14 @@ impl Process {
         }
     }
 
+    /// Ends the process at once, as a failing machine would.
+    pub(super) async fn kill(&mut self) -> Result<()> {
+        self.child
+            .kill()
+            .await
+            .with_context(|| format!("killing {}", self.name))
+    }
+
     /// An error about the process, with the end of its log.
     pub(super) fn failure(&self, what: &str) -> anyhow::Error {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
@@ -70,6 +75,13 @@ impl Process {
             false => anyhow!("{} {what}; its log ends:\n  {end}", self.name),
         }
     }
+}
+
+fn not_built(program: &Path) -> String {
+    format!(
+        "{} is not built: run ./scripts/demo, or `cargo build --bins` and name the directory with --bin-dir",
+        program.display()
+    )
 }
 
 /// The chain.
@@ -87,26 +99,7 @@ impl Devnet {
             command.args(["--host", "127.0.0.1", "--port", "0", "--silent"]);
             command.args(["--accounts", &accounts.to_string()]);
         })?;
-        let stdout = process
-            .child
-            .stdout
-            .take()
-            .context("vouch-devnet has no standard output")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let listening = async {
-            while let Some(line) = lines.next_line().await? {
-                if let Some(address) = line.trim().strip_prefix("Listening on ") {
-                    return Ok(Some(address.to_owned()));
-                }
-            }
-            Ok::<_, std::io::Error>(None)
-        };
-        let address = match tokio::time::timeout(START_LIMIT, listening).await {
-            Ok(answer) => answer?.ok_or_else(|| process.failure("ended before it listened"))?,
-            Err(_) => return Err(process.failure("did not listen in time")),
-        };
-        // A full pipe would stop the node.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let address = listening(&mut process).await?;
         Ok(Self { process, address })
     }
 
@@ -117,6 +110,31 @@ impl Devnet {
     pub(super) fn ws_url(&self) -> String {
         format!("ws://{}", self.address)
     }
+}
+
+/// Waits until a child says where it listens.
+async fn listening(process: &mut Process) -> Result<String> {
+    let stdout = process
+        .child
+        .stdout
+        .take()
+        .context("a child has no standard output")?;
+    let mut lines = BufReader::new(stdout).lines();
+    let listening = async {
+        while let Some(line) = lines.next_line().await? {
+            if let Some(address) = line.trim().strip_prefix("Listening on ") {
+                return Ok(Some(address.to_owned()));
+            }
+        }
+        Ok::<_, std::io::Error>(None)
+    };
+    let address = match tokio::time::timeout(START_LIMIT, listening).await {
+        Ok(answer) => answer?.ok_or_else(|| process.failure("ended before it listened"))?,
+        Err(_) => return Err(process.failure("did not listen in time")),
+    };
+    // A full pipe would stop the child.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    Ok(address)
 }
 
 /// An operator's daemon.
@@ -186,6 +204,207 @@ impl Oracle {
                 return Err(self.process.failure("was not ready in time"));
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+}
+
+/// An owner's broker.
+#[derive(Debug)]
+pub(super) struct Broker {
+    pub(super) process: Process,
+    /// Base of its HTTP interface.
+    pub(super) url: String,
+    /// Its configuration, for other commands.
+    pub(super) config: PathBuf,
+    program: PathBuf,
+}
+
+/// What a broker is started with.
+#[derive(Debug)]
+pub(super) struct BrokerSetup<'a> {
+    pub(super) name: &'static str,
+    pub(super) chain: &'a Devnet,
+    pub(super) deployment: &'a Path,
+    pub(super) oracle: &'a str,
+    /// The asset, and the file of its content key.
+    pub(super) asset: (alloy::primitives::B256, &'a Path),
+    /// Packs that it publishes.
+    pub(super) content: &'a Path,
+}
+
+impl Broker {
+    /// Makes a broker's root key, imports the asset's content key, and starts the broker.
+    pub(super) async fn start(bin_dir: &Path, dir: &Path, setup: &BrokerSetup<'_>) -> Result<Self> {
+        let program = bin_dir.join("vouch-broker");
+        let own = dir.join(setup.name);
+        std::fs::create_dir(&own).with_context(|| format!("creating {}", own.display()))?;
+        let mut roots = String::new();
+        for (name, der) in crate::simulate::root_files() {
+            let file = own.join(name);
+            std::fs::write(&file, der).with_context(|| format!("writing {}", file.display()))?;
+            let key = name.trim_end_matches(".der").replace('-', "_");
+            roots.push_str(&format!("{key} = {name:?}\n"));
+        }
+        let config = own.join("broker.toml");
+        // Two endpoints must agree: here the node's two interfaces stand for two nodes.
+        let text = format!(
+            "evidence = [{oracle:?}]\n\
+             [chain]\ndeployment = {deployment:?}\nendpoints = [{ws:?}, {http:?}]\n\
+             [store]\ndir = \"store\"\nroot_key = \"root.key\"\ncontent = {content:?}\n\
+             [simulated]\n{roots}\
+             [server]\nlisten = \"127.0.0.1:0\"\n",
+            oracle = setup.oracle,
+            deployment = setup.deployment,
+            ws = setup.chain.ws_url(),
+            http = setup.chain.url(),
+            content = setup.content,
+        );
+        std::fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
+        let asset = setup.asset.0.to_string();
+        let key = setup.asset.1.display().to_string();
+        command(&program, &config, &["init"]).await?;
+        command(&program, &config, &["import", &asset, "--key", &key]).await?;
+        std::fs::remove_file(setup.asset.1).context("removing an imported key's file")?;
+        let mut process = Process::start(setup.name, &program, dir, |command| {
+            command
+                .arg("run")
+                .arg("--config")
+                .arg(&config)
+                .env("NO_COLOR", "1");
+        })?;
+        let address = listening(&mut process).await?;
+        let url = format!("http://{address}");
+        Ok(Self {
+            process,
+            url,
+            config,
+            program,
+        })
+    }
+
+    /// What another command of the broker prints.
+    pub(super) async fn ask(&self, arguments: &[&str]) -> Result<String> {
+        command(&self.program, &self.config, arguments).await
+    }
+}
+
+/// Runs a command of a broker to its end.
+async fn command(program: &Path, config: &Path, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .kill_on_drop(true);
+    let output = command.output().await.with_context(|| not_built(program))?;
+    if !output.status.success() {
+        bail!(
+            "{} {arguments:?}: {}",
+            program.display(),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The agent inside the simulated machine.
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub(super) process: Process,
+    lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
+}
+
+/// A step that the agent tells of.
+#[derive(Debug, serde::Deserialize)]
+pub(super) struct AgentStep {
+    pub(super) step: String,
+    pub(super) details: serde_json::Value,
+}
+
+/// What the agent is started with.
+#[derive(Debug)]
+pub(super) struct AgentSetup<'a> {
+    pub(super) chain: &'a Devnet,
+    pub(super) deployment: &'a Path,
+    pub(super) oracle: &'a str,
+    pub(super) brokers: [&'a str; 2],
+    pub(super) workload: &'a Path,
+    pub(super) tamper: Option<vouch_simulator::Tamper>,
+    pub(super) key: &'a str,
+    pub(super) order: alloy::primitives::B256,
+    /// Where the sealed result goes.
+    pub(super) result: &'a Path,
+}
+
+impl Agent {
+    /// Starts `vouch-agent` on an order.
+    pub(super) fn start(bin_dir: &Path, dir: &Path, setup: &AgentSetup<'_>) -> Result<Self> {
+        let config = dir.join("agent.toml");
+        let [one, two] = setup.brokers;
+        let tamper = setup
+            .tamper
+            .map_or(String::new(), |tamper| format!("tamper = \"{tamper}\"\n"));
+        let text = format!(
+            "evidence = {oracle:?}\nbrokers = [{one:?}, {two:?}]\n\
+             content = [\"{one}/v1/content\", \"{two}/v1/content\"]\n\
+             result = {result:?}\ncache = \"agent-cache\"\n\
+             [chain]\ndeployment = {deployment:?}\nendpoint = {endpoint:?}\n\
+             key = {{ env = \"VOUCH_DEMO_PROVIDER\" }}\npoll_ms = 25\n\
+             [workload]\nfile = {workload:?}\narguments = [\"train\"]\n\
+             [backend]\nkind = \"simulator\"\nmachine = \"vouch demo\"\n{tamper}",
+            oracle = setup.oracle,
+            result = setup.result,
+            deployment = setup.deployment,
+            endpoint = setup.chain.ws_url(),
+            workload = setup.workload,
+        );
+        std::fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
+        let program = bin_dir.join("vouch-agent");
+        let mut process = Process::start("vouch-agent", &program, dir, |command| {
+            command
+                .arg("run")
+                .arg(setup.order.to_string())
+                .arg("--config")
+                .arg(&config)
+                .arg("--json");
+            command.env("VOUCH_DEMO_PROVIDER", setup.key);
+        })?;
+        let stdout = process
+            .child
+            .stdout
+            .take()
+            .context("vouch-agent has no standard output")?;
+        Ok(Self {
+            process,
+            lines: BufReader::new(stdout).lines(),
+        })
+    }
+
+    /// The next step; none where the agent has ended.
+    pub(super) async fn next(&mut self) -> Result<Option<AgentStep>> {
+        let line = tokio::time::timeout(START_LIMIT, self.lines.next_line()).await;
+        let Ok(line) = line else {
+            return Err(self.process.failure("said nothing for a minute"));
+        };
+        let Some(line) = line? else { return Ok(None) };
+        let step =
+            serde_json::from_str(&line).with_context(|| format!("vouch-agent said {line:?}"))?;
+        Ok(Some(step))
+    }
+
+    /// Waits for the agent's end, which may be a failure.
+    pub(super) async fn end(mut self) -> Result<bool> {
+        while self.next().await?.is_some() {}
+        Ok(self.process.child.wait().await?.success())
+    }
+
+    /// Waits for the agent's end; anything but success is an error with the end of its log.
+    pub(super) async fn finish(mut self) -> Result<()> {
+        while self.next().await?.is_some() {}
+        let status = self.process.child.wait().await?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(self.process.failure(&format!("ended with {status}"))),
         }
     }
 }

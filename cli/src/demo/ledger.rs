@@ -20,8 +20,10 @@ pub(super) struct Deal {
 /// How the order ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// Paid, after this many seconds of attested time.
-    Settled { seconds: u64 },
+    /// Paid, after this many seconds of attested time; the dataset only if it was what the buyer needs.
+    Settled { seconds: u64, dataset: bool },
+    /// Refunded because a deadline passed: everybody has back what they had.
+    Expired,
     /// Refunded by a verdict; evidence that was forged costs the provider its bond.
     Refunded { forged: bool },
 }
@@ -54,11 +56,12 @@ impl Deal {
     pub(super) fn changes(&self, ending: Ending, signed: &[usize]) -> Changes {
         let zero = I256::ZERO;
         let mut changes = match ending {
-            Ending::Settled { seconds } => {
+            Ending::Settled { seconds, dataset } => {
                 let compute = self.compute(seconds);
-                let paid = self.dataset + self.model + self.workload + compute;
+                let dataset = if dataset { self.dataset } else { U256::ZERO };
+                let paid = dataset + self.model + self.workload + compute;
                 Changes {
-                    dataset: plus(self.dataset),
+                    dataset: plus(dataset),
                     model: plus(self.model),
                     workload: plus(self.workload),
                     provider: plus(compute),
@@ -66,6 +69,14 @@ impl Deal {
                     operators: Vec::new(),
                 }
             }
+            Ending::Expired => Changes {
+                dataset: zero,
+                model: zero,
+                workload: zero,
+                provider: zero,
+                buyer: zero,
+                operators: Vec::new(),
+            },
             Ending::Refunded { forged } => {
                 let bond = if forged { plus(self.bond) } else { zero };
                 let (dataset, model, workload) = (zero, zero, zero);
@@ -79,6 +90,10 @@ impl Deal {
                 }
             }
         };
+        if ending == Ending::Expired {
+            changes.operators = vec![zero; self.operators];
+            return changes;
+        }
         // Whoever signed the verdict that ended the order shares the fee; what is left over of the
         // division goes to the first of them.
         changes.buyer -= plus(self.oracle_fee);
@@ -132,14 +147,40 @@ mod tests {
         }
     }
 
+    const fn paid(seconds: u64) -> Ending {
+        Ending::Settled {
+            seconds,
+            dataset: true,
+        }
+    }
+
+    #[test]
+    fn a_dataset_that_is_not_what_the_buyer_needs_earns_nothing() {
+        let ending = Ending::Settled {
+            seconds: 30,
+            dataset: false,
+        };
+        let changes = deal().changes(ending, &[1]);
+        assert_eq!(
+            (changes.dataset, changes.model),
+            (I256::ZERO, I256::unchecked_from(80))
+        );
+        assert_eq!(changes.buyer, I256::unchecked_from(-(80 + 10 + 60 + 7)));
+    }
+
     #[test]
     fn nothing_is_made_and_nothing_lost() {
         for ending in [
-            Ending::Settled { seconds: 0 },
-            Ending::Settled { seconds: 30 },
-            Ending::Settled { seconds: 1000 },
+            paid(0),
+            paid(30),
+            paid(1000),
+            Ending::Settled {
+                seconds: 30,
+                dataset: false,
+            },
             Ending::Refunded { forged: true },
             Ending::Refunded { forged: false },
+            Ending::Expired,
         ] {
             let sum = deal()
                 .changes(ending, &[0, 1, 2])
@@ -152,7 +193,7 @@ mod tests {
 
     #[test]
     fn compute_is_paid_for_attested_time_and_no_more_than_was_locked() {
-        let provider = |seconds| deal().changes(Ending::Settled { seconds }, &[1]).provider;
+        let provider = |seconds| deal().changes(paid(seconds), &[1]).provider;
         assert_eq!(provider(30), I256::unchecked_from(60));
         assert_eq!(provider(1000), I256::unchecked_from(200));
         assert_eq!(deal().locked(), U256::from(120 + 80 + 10 + 200 + 7));

@@ -44,14 +44,27 @@ pub(super) fn deal(token: &Token, operators: usize) -> Deal {
     }
 }
 
-/// Everything for sale; `now` is the chain's time, `workload` the digest of what may run.
+/// Digests of what is for sale.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Assets {
+    pub(super) dataset: B256,
+    pub(super) model: B256,
+    pub(super) workload: B256,
+}
+
+/// Everything for sale; `now` is the chain's time.
 pub(super) fn wares(
     cast: &Cast,
     deal: &Deal,
     token: &Token,
     now: u64,
-    workload: B256,
+    assets: Assets,
 ) -> [Ware; 4] {
+    let Assets {
+        dataset,
+        model,
+        workload,
+    } = assets;
     let offer = |owner, kind, digest, price, volume, policy: &Policy| Offer {
         owner,
         kind,
@@ -120,8 +133,6 @@ pub(super) fn wares(
         ..asks(&[Clause::DebugOff, Clause::MaxDuration, Clause::Buyers])
     };
 
-    let dataset = job::digest(&job::dataset());
-    let model = job::digest(job::MODEL);
     let per_use = |price| format!("{} per use", token.show(price));
     [
         Ware {
@@ -135,7 +146,7 @@ pub(super) fn wares(
             ),
             policy: dataset_policy,
             text: format!(
-                "offers {} product reviews, {}",
+                "offers {} numbers in words, {}",
                 super::screen::thousands(job::RECORDS),
                 per_use(deal.dataset)
             ),
@@ -150,7 +161,7 @@ pub(super) fn wares(
                 &model_policy,
             ),
             policy: model_policy,
-            text: format!("offers a language model, {}", per_use(deal.model)),
+            text: format!("offers a classifier to be trained, {}", per_use(deal.model)),
         },
         Ware {
             offer: offer(
@@ -219,6 +230,12 @@ mod tests {
 
     use super::*;
 
+    const ASSETS: Assets = Assets {
+        dataset: B256::repeat_byte(1),
+        model: B256::repeat_byte(2),
+        workload: B256::repeat_byte(3),
+    };
+
     #[test]
     fn every_leg_refuses_a_machine_that_can_be_debugged() {
         let token = Token {
@@ -228,7 +245,7 @@ mod tests {
         };
         let cast = Cast::new(1).unwrap();
         let deal = deal(&token, 1);
-        for ware in wares(&cast, &deal, &token, 1, B256::repeat_byte(1)) {
+        for ware in wares(&cast, &deal, &token, 1, ASSETS) {
             assert!(
                 !Clauses(ware.policy.any).contains(Clause::DebugOff),
                 "{}",
@@ -255,7 +272,7 @@ mod tests {
         let cast = Cast::new(3).unwrap();
         let deal = deal(&token, 3);
         let request = order(
-            &wares(&cast, &deal, &token, 1, B256::repeat_byte(1)),
+            &wares(&cast, &deal, &token, 1, ASSETS),
             &deal,
             B256::ZERO,
             1,

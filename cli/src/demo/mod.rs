@@ -9,6 +9,7 @@ mod market;
 mod screen;
 mod story;
 mod summary;
+mod traces;
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,8 @@ use crate::output::{Exit, Style};
 #[command(after_help = "Examples:
   vouch demo
   vouch demo --tamper gpu-signature
+  vouch demo --poor-dataset
+  vouch demo --kill agent
   vouch demo --operators 3 --json demo.json
 
 ./scripts/demo builds everything first. Exit status: 0 if every balance is exactly right and the order
@@ -35,19 +38,28 @@ pub struct Demo {
     /// cpu-report-data, cpu-debug, wrong-root, outputs-digest or swapped-gpu.
     #[arg(long, value_name = "KIND")]
     tamper: Option<Tamper>,
+    /// Offer a dataset of which every fourth record is spoilt: its owner is not paid.
+    #[arg(long, conflicts_with = "tamper")]
+    poor_dataset: bool,
+    /// End a program in the middle of the job, and watch the refund at the deadline.
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["tamper", "poor_dataset"])]
+    kill: Option<story::Kill>,
     /// Oracle operators.
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=32))]
     operators: u8,
     /// Write the result there as well.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Directory of vouch-devnet and vouch-oracle [default: this program's].
+    /// Directory of vouch-devnet, vouch-oracle, vouch-broker and vouch-agent [default: this program's].
     #[arg(long, value_name = "DIR")]
     bin_dir: Option<PathBuf>,
     /// Directory of the contracts' wasm files [default: ../wasm32-unknown-unknown/release beside the
     /// programs].
     #[arg(long, value_name = "DIR", env = "VOUCH_WASM_DIR")]
     wasm_dir: Option<PathBuf>,
+    /// The workload, a WASI module [default: ../wasm32-wasip1/release/language.wasm beside the programs].
+    #[arg(long, value_name = "FILE", env = "VOUCH_WORKLOAD")]
+    workload: Option<PathBuf>,
 }
 
 impl Demo {
@@ -81,9 +93,16 @@ impl Demo {
             Some(dir) => dir.clone(),
             None => bin_dir.join("../wasm32-unknown-unknown/release"),
         };
+        let workload = match &self.workload {
+            Some(file) => file.clone(),
+            None => bin_dir.join("../wasm32-wasip1/release/language.wasm"),
+        };
         Ok(Settings {
             bin_dir,
             wasm_dir,
+            workload,
+            poor_dataset: self.poor_dataset,
+            kill: self.kill,
             operators: self.operators.into(),
             tamper: self.tamper,
         })

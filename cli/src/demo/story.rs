@@ -7,34 +7,55 @@ use alloy::primitives::{Address, B256, I256, TxHash, U256};
 use alloy::providers::Provider;
 use alloy::rpc::types::{Log, TransactionReceipt};
 use alloy::sol_types::{SolEvent, SolEventInterface};
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use vouch_abi::IEscrow::IEscrowEvents;
 use vouch_abi::{IAttestation, Receipt};
 use vouch_client::deploy::{Files, Setup, Step, deploy};
 use vouch_client::{Error, Market, Placed, connect, send};
-use vouch_evidence::bundle::Bundle;
-use vouch_protocol::{Phase, Reason, Statement};
-use vouch_simulator::{Machine, Options, Session, Tamper};
+use vouch_content::seal::KeyPair;
+use vouch_content::{DEFAULT_CHUNK_LEN, pack_reader, publish, sha256};
+use vouch_protocol::statement::workload_digest;
+use vouch_protocol::{Phase, Reason};
+use vouch_simulator::{Tamper, guest_measurement};
 
 use super::cast::{Actor, Cast};
-use super::children::{Devnet, Oracle, OracleSetup};
+use super::children::{
+    Agent, AgentSetup, AgentStep, Broker, BrokerSetup, Devnet, Oracle, OracleSetup,
+};
 use super::ledger::{Deal, Ending};
 use super::screen::{Screen, seconds, short, thousands};
+use super::traces::Secrets;
 use super::{job, market};
 use crate::chain::Token;
 use crate::deploy::default_quorum;
-use crate::order::put_bundle;
 use crate::output::count;
 
 /// How long the oracle may take for a verdict.
 const VERDICT_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
+/// A program that is ended in the middle of the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Kill {
+    /// The agent, once it has keys and plaintext.
+    Agent,
+    /// The owners' brokers, which the encrypted assets come from too.
+    Broker,
+    /// The oracle, before the evidence of the finished job reaches it.
+    Oracle,
+}
+
 /// What the demo is started with.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) bin_dir: PathBuf,
     pub(super) wasm_dir: PathBuf,
+    /// The WASI module that is trained with.
+    pub(super) workload: PathBuf,
+    /// A dataset that is not worth its price.
+    pub(super) poor_dataset: bool,
+    /// What fails in the middle of the job.
+    pub(super) kill: Option<Kill>,
     pub(super) operators: usize,
     pub(super) tamper: Option<Tamper>,
 }
@@ -75,6 +96,8 @@ pub(super) enum End {
     Settled(Box<Receipt>),
     /// Refunded by a verdict with this reason.
     Refunded(Reason),
+    /// Refunded because the finish deadline passed.
+    Expired,
 }
 
 /// What the story came to.
@@ -89,6 +112,10 @@ pub(super) struct Outcome {
     pub(super) gas: Vec<Gas>,
     /// From each announcement of evidence to the block with its verdict on chain.
     pub(super) verdicts: Vec<(Phase, Duration)>,
+    /// How good the trained model is, as the buyer alone read it.
+    pub(super) metrics: Option<job::Metrics>,
+    /// Whether the dataset was to be worth its price.
+    pub(super) dataset_paid: bool,
 }
 
 /// The market and who acts in it.
@@ -101,8 +128,12 @@ struct Stage<'a> {
     market: Market,
     token: Token,
     deal: Deal,
-    machine: Machine,
-    session: Session,
+    dir: PathBuf,
+    /// Of the buyer: the result is sealed to it.
+    result_key: KeyPair,
+    /// The dataset owner's and the model owner's.
+    brokers: Vec<Broker>,
+    secrets: Secrets,
     gas: Vec<Gas>,
     verdicts: Vec<(Phase, Duration)>,
     /// Who signed the last verdict, by their places in the cast.
@@ -123,7 +154,14 @@ pub(super) async fn play(settings: &Settings, screen: Screen) -> Result<Outcome>
     screen.heading("The job");
     let placed = stage.place(&wares).await?;
     let end = stage.work(&placed).await?;
-    let outcome = stage.close(placed, end, before).await?;
+    let metrics = match &end {
+        End::Settled(_) => {
+            screen.heading("The result");
+            Some(stage.open_result(&placed).await?)
+        }
+        End::Refunded(_) | End::Expired => None,
+    };
+    let outcome = stage.close(placed, end, before, metrics).await?;
     Ok(outcome)
 }
 
@@ -217,8 +255,6 @@ impl<'a> Stage<'a> {
                 "test tokens",
             );
         }
-        let machine = Machine::new(b"vouch demo");
-        let session = Session::generate();
         let verdicts = Vec::new();
         Ok(Self {
             screen,
@@ -229,20 +265,78 @@ impl<'a> Stage<'a> {
             market,
             token,
             deal,
-            machine,
-            session,
+            dir: dir.to_owned(),
+            result_key: KeyPair::generate()?,
+            brokers: Vec::new(),
+            secrets: Secrets::default(),
             gas,
             verdicts,
             signed: Vec::new(),
         })
     }
 
+    /// An owner encrypts its asset, publishes the pack, and gives the key to its broker.
+    async fn encrypt(&mut self, owner: &Actor, name: &'static str, plain: &[u8]) -> Result<B256> {
+        let step = self.screen.begin(&owner.name, "encrypts its asset");
+        let (own, public) = (
+            self.dir.join(format!("{name}-own")),
+            self.dir.join(format!("{name}-public")),
+        );
+        let packed = pack_reader(&mut &*plain, plain.len() as u64, &own, DEFAULT_CHUNK_LEN);
+        let (manifest, key) = packed.context("encrypting an asset")?;
+        let asset = manifest.digest();
+        publish(&own, asset, &public).context("publishing an asset")?;
+        self.secrets.key(&key);
+        let key_file = self.dir.join(format!("{name}.key"));
+        let text = zeroize::Zeroizing::new(hex::encode(key.as_bytes()));
+        vouch_content::PrivateFile::write(&key_file, text.as_bytes())?;
+        let broker = Broker::start(
+            &self.settings.bin_dir,
+            &self.dir,
+            &BrokerSetup {
+                name,
+                chain: &self.devnet,
+                deployment: &self.dir.join("31337.json"),
+                oracle: &self.oracles[0].url,
+                asset: (asset, &key_file),
+                content: &public,
+            },
+        )
+        .await?;
+        let text = format!(
+            "encrypts its asset {}; its broker holds the key",
+            short(asset)
+        );
+        step.end(&text, &format!("{} bytes", thousands(manifest.data_len())));
+        self.brokers.push(broker);
+        Ok(asset)
+    }
+
     /// The owners and the provider publish policies and offers.
     async fn publish(&mut self) -> Result<[market::Ware; 4]> {
-        let workload =
-            vouch_protocol::statement::workload_digest(&vouch_simulator::default_measurement());
+        let module = std::fs::read(&self.settings.workload).with_context(|| {
+            let shown = self.settings.workload.display();
+            format!("{shown} is not built: run ./scripts/demo, or name the module with --workload")
+        })?;
+        let dataset = job::dataset(self.settings.poor_dataset);
+        let (cast, poor) = (self.cast, self.settings.poor_dataset);
+        let assets = market::Assets {
+            dataset: self
+                .encrypt(&cast.dataset, "dataset-broker", &dataset)
+                .await?,
+            model: self
+                .encrypt(&cast.model, "model-broker", job::MODEL)
+                .await?,
+            workload: workload_digest(&guest_measurement(&sha256(&module).0)),
+        };
+        self.secrets.plaintext(job::MODEL);
+        self.secrets.plaintext(job::MARK);
+        if poor {
+            let lie = self.screen.style.yellow("every fourth record is spoilt");
+            self.screen.line("", &lie, "");
+        }
         let now = self.market.now().await?;
-        let wares = market::wares(self.cast, &self.deal, &self.token, now, workload);
+        let wares = market::wares(self.cast, &self.deal, &self.token, now, assets);
         let owners = [
             &self.cast.dataset,
             &self.cast.model,
@@ -285,7 +379,7 @@ impl<'a> Stage<'a> {
             .approve(self.token.address, self.deal.locked())
             .await
             .context("approving the escrow")?;
-        let result_key = Session::generate().encryption_key();
+        let result_key = self.result_key.public();
         let request = market::order(wares, &self.deal, result_key, self.market.now().await?);
         let (placed, receipt) = market.place(request).await.context("placing the order")?;
         let used = self.note(buyer, "approves the escrow", &approval)
@@ -311,95 +405,230 @@ impl<'a> Stage<'a> {
         Ok(placed)
     }
 
-    /// The session is attested, works, and is attested again.
+    /// The agent does the job; each of its steps is told.
     async fn work(&mut self, placed: &Placed) -> Result<End> {
-        let inputs = crate::simulate::inputs(placed);
-        let challenge = self.market.challenge(placed.order, Phase::Start, 0).await?;
-        let start = self.session.start(challenge, inputs);
-        if let Some(end) = self
-            .attest(placed, Phase::Start, &start, B256::ZERO)
-            .await?
-        {
-            return Ok(end);
+        let result = self.dir.join("result.vouch");
+        let provider = self.cast.provider.key();
+        let [dataset, model] = self.brokers.as_slice() else {
+            bail!("expected two brokers, found {}", self.brokers.len());
+        };
+        let mut agent = Agent::start(
+            &self.settings.bin_dir,
+            &self.dir,
+            &AgentSetup {
+                chain: &self.devnet,
+                deployment: &self.dir.join("31337.json"),
+                oracle: &self.oracles[0].url,
+                brokers: [&dataset.url, &model.url],
+                workload: &self.settings.workload,
+                tamper: self.settings.tamper,
+                key: &provider,
+                order: placed.order,
+                result: &result,
+            },
+        )?;
+        let mut announced = Instant::now();
+        while let Some(step) = agent.next().await? {
+            if step.step == "measured" && self.settings.kill == Some(Kill::Agent) {
+                self.tell(&step)?;
+                agent.process.kill().await?;
+                return self.expire(placed, "agent", agent).await;
+            }
+            // The work is done, but nobody takes its evidence.
+            if step.step == "worked" && self.settings.kill == Some(Kill::Oracle) {
+                self.tell(&step)?;
+                for oracle in &mut self.oracles {
+                    oracle.process.kill().await?;
+                }
+                return self.expire(placed, "oracle", agent).await;
+            }
+            if step.step == "evidence" {
+                announced = Instant::now();
+            }
+            let Some(phase) = self.tell(&step)? else {
+                continue;
+            };
+            let end = self.judged(placed, phase, announced).await?;
+            match (phase, end) {
+                // A refused session is ended with its agent: there is nothing to work for.
+                (_, Some(End::Refunded(reason))) => return Ok(End::Refunded(reason)),
+                (Phase::Finish, Some(end)) => {
+                    agent.finish().await?;
+                    self.search()?;
+                    return Ok(end);
+                }
+                (Phase::Start, Some(end)) => return Ok(end),
+                (Phase::Start, None) => match self.settings.kill {
+                    Some(Kill::Broker) => {
+                        for broker in &mut self.brokers {
+                            broker.process.kill().await?;
+                        }
+                        return self.expire(placed, "brokers", agent).await;
+                    }
+                    Some(Kill::Agent | Kill::Oracle) | None => self.pass_time().await?,
+                },
+                (Phase::Finish, None) => break,
+            }
         }
-        let step = self.screen.begin("session", "works");
-        let work = job::run(&job::dataset());
-        let learned = format!(
-            "reads {} records, writes {} rows in {} minutes",
-            thousands(work.datasets[0].records),
-            work.counters.output_rows,
-            market::JOB_SECONDS / 60
+        Err(agent.process.failure("ended before the order did"))
+    }
+
+    /// Something failed in the middle: nothing is left behind, and after the deadline anybody refunds.
+    async fn expire(&mut self, placed: &Placed, what: &str, agent: Agent) -> Result<End> {
+        let lie = self.screen.style.yellow(format!("the {what} failed"));
+        self.screen.line("", &lie, "killed");
+        ensure!(
+            !agent.end().await?,
+            "the agent succeeded without the {what}"
         );
+        self.screen
+            .line("agent", "stops", "the order goes on to its deadline");
+        self.search()?;
+        let now = self.market.now().await?;
+        let wait = placed.terms.deadlines.finish.saturating_sub(now) + 1;
+        let provider = &self.market.provider;
+        let _: serde_json::Value = provider
+            .raw_request("evm_increaseTime".into(), [wait])
+            .await
+            .context("moving the chain's clock")?;
+        let _: serde_json::Value = provider
+            .raw_request("evm_mine".into(), ())
+            .await
+            .context("making a block")?;
+        let buyer = &self.cast.buyer;
+        let market = buyer.market(&self.market, &self.devnet.ws_url()).await?;
+        let receipt = send(market.escrow().refund(placed.terms.clone()))
+            .await
+            .context("refunding the order")?;
+        let used = self.note(buyer, "refunds the order", &receipt);
+        self.screen.line(
+            &buyer.name,
+            "takes the refund after the deadline",
+            &format!("{} gas", thousands(used)),
+        );
+        Ok(End::Expired)
+    }
+
+    /// No plaintext and no key is in any file or log.
+    fn search(&self) -> Result<()> {
+        let files = self.secrets.search(&self.dir)?;
+        let text = "no key and no plaintext in any file or log";
+        self.screen
+            .line("", text, &format!("{} searched", count(files, "file")));
+        Ok(())
+    }
+
+    /// Tells a step of the agent. Gives the phase whose evidence has just been announced.
+    fn tell(&mut self, step: &AgentStep) -> Result<Option<Phase>> {
+        let details = &step.details;
+        let number = |name: &str| details[name].as_u64().unwrap_or_default();
+        let text = |name: &str| details[name].as_str().unwrap_or_default().to_owned();
+        let asset = || short(text("asset"));
+        let phase = match details["phase"].as_str() {
+            Some("start") => Some(Phase::Start),
+            Some("finish") => Some(Phase::Finish),
+            _ => None,
+        };
+        let line = |actor: &str, text: &str, note: &str| self.screen.line(actor, text, note);
+        match step.step.as_str() {
+            "session" => line("session", "makes its keys", ""),
+            "evidence" => {
+                let phase = phase.context("evidence without its phase")?;
+                let quoted = format!("{phase} evidence of 1 GPU and the CPU");
+                line(
+                    "session",
+                    &quoted,
+                    &format!("{} bytes", thousands(number("bytes"))),
+                );
+                if let Some(tamper) = self
+                    .settings
+                    .tamper
+                    .filter(|tamper| tamper.phase() == phase)
+                {
+                    line(
+                        "",
+                        &self.screen.style.yellow(format!("tampered: {tamper}")),
+                        "",
+                    );
+                }
+            }
+            "announced" => {
+                let phase = phase.context("an announcement without its phase")?;
+                let what = format!("announces {phase} evidence {}", short(text("digest")));
+                let gas = number("gas");
+                line(
+                    &self.cast.provider.name,
+                    &what,
+                    &format!("{} gas", thousands(gas)),
+                );
+                self.gas.push(Gas {
+                    actor: self.cast.provider.name.clone(),
+                    what: format!("announces {phase} evidence"),
+                    gas,
+                    tx: text("transaction")
+                        .parse()
+                        .context("a transaction's hash")?,
+                });
+                return Ok(Some(phase));
+            }
+            "fetched" => {
+                let what = format!("fetches {}, encrypted", asset());
+                line(
+                    "session",
+                    &what,
+                    &format!("{} bytes", thousands(number("bytes"))),
+                );
+            }
+            "key" => line(
+                "broker",
+                &format!("seals the key of {} to the session", asset()),
+                "checked chain and evidence",
+            ),
+            "measured" => {
+                let what = format!("measures {} records", thousands(number("records")));
+                line(
+                    "session",
+                    &what,
+                    &format!("{:.1} % well-formed", number("quality") as f64 / 10_000.0),
+                );
+            }
+            "worked" => {
+                let what = format!("trains, writes {} rows", thousands(number("rows")));
+                line("session", &what, "in the WASI runtime");
+            }
+            "result" => {
+                line(
+                    "session",
+                    "seals the result to the buyer",
+                    &format!("{} bytes", thousands(number("bytes"))),
+                );
+            }
+            "stopped" => line("session", &self.screen.style.red(text("reason")), ""),
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    /// The job takes a while on the chain's clock.
+    async fn pass_time(&mut self) -> Result<()> {
         let _: serde_json::Value = self
             .market
             .provider
             .raw_request("evm_increaseTime".into(), [market::JOB_SECONDS])
             .await
             .context("moving the chain's clock")?;
-        step.end(&learned, "on the chain's clock");
-        let challenge = self
-            .market
-            .challenge(placed.order, Phase::Finish, 0)
-            .await?;
-        let delivered = work.outputs;
-        let finish = self.session.finish(challenge, inputs, work);
-        self.attest(placed, Phase::Finish, &finish, delivered)
-            .await?
-            .ok_or_else(|| {
-                anyhow!(
-                    "order {}: the finish verdict ended it in neither payment nor refund",
-                    placed.order
-                )
-            })
+        let text = format!("{} minutes pass", market::JOB_SECONDS / 60);
+        self.screen.line("", &text, "on the chain's clock");
+        Ok(())
     }
 
-    /// Makes the evidence of a phase, announces it, and waits for the verdict. Returns how the order
-    /// ended, if it did.
-    async fn attest(
+    /// Waits for the verdict of a phase. Returns how the order ended, if it did.
+    async fn judged(
         &mut self,
         placed: &Placed,
         phase: Phase,
-        statement: &Statement,
-        outputs: B256,
+        announced: Instant,
     ) -> Result<Option<End>> {
-        let tamper = self
-            .settings
-            .tamper
-            .filter(|tamper| tamper.phase() == phase);
-        let options = Options {
-            tamper,
-            ..Options::default()
-        };
-        let step = self
-            .screen
-            .begin("session", "has the hardware vouch for it");
-        let json = self.machine.bundle(statement, &options).to_json();
-        let digest = Bundle::digest(&json);
-        let quoted = format!(
-            "{phase} evidence of {} and the CPU",
-            count(self.machine.gpus().len(), "GPU")
-        );
-        step.end(&quoted, &format!("{} bytes", thousands(json.len() as u64)));
-        if let Some(tamper) = tamper {
-            let lie = self.screen.style.yellow(format!("tampered: {tamper}"));
-            self.screen.line("", &lie, "");
-        }
-
-        let provider = &self.cast.provider;
-        let text = format!("announces {phase} evidence {}", short(digest));
-        let step = self.screen.begin(&provider.name, &text);
-        let uri = put_bundle(&self.oracles[0].url, digest, json)
-            .await
-            .map_err(message)?;
-        let market = provider.market(&self.market, &self.devnet.ws_url()).await?;
-        let escrow = market.escrow();
-        let call =
-            escrow.submitEvidence(placed.terms.clone(), phase as u8, 0, digest, outputs, uri);
-        let announced = Instant::now();
-        let receipt = send(call).await.context("announcing evidence")?;
-        let used = self.note(provider, &format!("announces {phase} evidence"), &receipt);
-        step.end(&text, &format!("{} gas", thousands(used)));
-
         let step = self
             .screen
             .begin("oracle", "verifies chains, signatures and bindings");
@@ -419,7 +648,10 @@ impl<'a> Stage<'a> {
                 None,
             ),
             IEscrowEvents::OrderSettled(event) => (
-                "accepts: everybody is paid".to_owned(),
+                match self.settings.poor_dataset {
+                    false => "accepts: everybody is paid".to_owned(),
+                    true => "accepts: paid are all but the dataset's owner".to_owned(),
+                },
                 "brings the finish verdict, pays",
                 Some(End::Settled(Box::new(event.receipt))),
             ),
@@ -460,6 +692,53 @@ impl<'a> Stage<'a> {
         signed.map(|(i, _)| i).collect()
     }
 
+    /// The buyer opens the result; nobody else can.
+    async fn open_result(&self, placed: &Placed) -> Result<job::Metrics> {
+        let sealed = self.dir.join("result.vouch");
+        let other = KeyPair::generate()?;
+        ensure!(
+            job::open_result(&sealed, &other, placed.order, &self.dir).is_err(),
+            "result: somebody else's key opened it"
+        );
+        let (metrics, model) =
+            job::open_result(&sealed, &self.result_key, placed.order, &self.dir)?;
+        let text = format!(
+            "opens the model: right on {:.1} % of {} unseen records",
+            100.0 * metrics.accuracy,
+            metrics.tried
+        );
+        self.screen.line(
+            &self.cast.buyer.name,
+            &text,
+            &format!("{} bytes", thousands(model)),
+        );
+        for (broker, owner) in self
+            .brokers
+            .iter()
+            .zip([&self.cast.dataset, &self.cast.model])
+        {
+            let uses: Vec<serde_json::Value> =
+                serde_json::from_str(&broker.ask(&["reconcile"]).await?)?;
+            let log = broker.ask(&["log"]).await?;
+            let released = log
+                .lines()
+                .filter(|line| line.contains("  released on evidence "))
+                .count();
+            ensure!(
+                uses.len() == 1 && released == 1,
+                "{}: expected one use and one release, found {} and {released}",
+                owner.name,
+                uses.len()
+            );
+            self.screen.line(
+                &owner.name,
+                "sees one use, one key released, one receipt",
+                "its broker's log and the chain",
+            );
+        }
+        Ok(metrics)
+    }
+
     /// Waits for what a verdict of `phase` does to the order.
     async fn verdict(&mut self, order: B256, phase: Phase) -> Result<(Log, IEscrowEvents)> {
         let begun = Instant::now();
@@ -489,7 +768,14 @@ impl<'a> Stage<'a> {
     }
 
     /// Compares what everybody has with what the terms say.
-    async fn close(self, placed: Placed, end: End, before: Vec<U256>) -> Result<Outcome> {
+    async fn close(
+        self,
+        placed: Placed,
+        end: End,
+        before: Vec<U256>,
+        metrics: Option<job::Metrics>,
+    ) -> Result<Outcome> {
+        let dataset_paid = !self.settings.poor_dataset;
         let ending = match &end {
             End::Settled(receipt) => {
                 let record = self.market.record(placed.order).await?;
@@ -501,8 +787,10 @@ impl<'a> Stage<'a> {
                 );
                 Ending::Settled {
                     seconds: self.attested_seconds(&placed).await?,
+                    dataset: dataset_paid,
                 }
             }
+            End::Expired => Ending::Expired,
             End::Refunded(reason) => Ending::Refunded {
                 forged: reason.class() == vouch_protocol::Class::Forged,
             },
@@ -541,6 +829,8 @@ impl<'a> Stage<'a> {
             escrow: (held, owed),
             gas: self.gas,
             verdicts: self.verdicts,
+            metrics,
+            dataset_paid,
         })
     }
 

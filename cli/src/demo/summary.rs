@@ -11,6 +11,9 @@ use crate::chain::Token;
 use crate::output::{Align, Style, table};
 use crate::receipt;
 
+/// What the trained model must get right of unseen records; guessing would be a quarter.
+const LEAST_ACCURACY: f64 = 0.9;
+
 /// Everything that has to be as expected; each entry is something that is not.
 pub(super) fn faults(outcome: &Outcome, tamper: Option<Tamper>, samples: &[Sample]) -> Vec<String> {
     let mut faults = Vec::new();
@@ -35,8 +38,21 @@ pub(super) fn faults(outcome: &Outcome, tamper: Option<Tamper>, samples: &[Sampl
             token.show(owed)
         ));
     }
+    if let Some(metrics) = &outcome.metrics
+        && metrics.accuracy < LEAST_ACCURACY
+    {
+        let found = metrics.accuracy;
+        faults.push(format!(
+            "model: expected an accuracy of at least {LEAST_ACCURACY}, found {found}"
+        ));
+    }
     match (&outcome.end, tamper) {
-        (End::Settled(_), None) => {}
+        (End::Settled(_) | End::Expired, None) => {}
+        (End::Expired, Some(tamper)) => {
+            faults.push(format!(
+                "tampered with {tamper}: expected a verdict, found none"
+            ));
+        }
         (End::Refunded(reason), Some(tamper)) if *reason == tamper.reason() => {}
         (End::Refunded(reason), Some(tamper)) => faults.push(format!(
             "tampered with {tamper}: expected the reason {}, found {reason}",
@@ -92,6 +108,7 @@ pub(super) fn text(
     part("Time from evidence to verdict", &times(outcome, style));
     match &outcome.end {
         End::Settled(found) => part("Receipt", &receipt::to_text(found, token)),
+        End::Expired => part("Refund", "The finish deadline passed.\n"),
         End::Refunded(reason) => part("Refund", &format!("{reason}\n{}\n", reason.meaning())),
     }
     if let Some(samples) = samples {
@@ -100,7 +117,13 @@ pub(super) fn text(
     out.push('\n');
     if faults.is_empty() {
         let done = match &outcome.end {
+            End::Settled(_) if !outcome.dataset_paid => {
+                "Paid because the hardware vouched, all but the dataset's owner: it measured less than was asked for. Every balance is exactly right."
+            }
             End::Settled(_) => "Paid because the hardware vouched. Every balance is exactly right.",
+            End::Expired => {
+                "Refunded because the job was not done in time. Every balance is exactly right."
+            }
             End::Refunded(_) => {
                 "Refunded because the evidence lied. Every balance is exactly right."
             }
@@ -151,10 +174,11 @@ pub(super) fn to_json(
             .verdicts
             .last()
             .map(|(_, took)| took.as_millis() as u64),
-        End::Refunded(_) => None,
+        End::Refunded(_) | End::Expired => None,
     };
     let (end, reason, receipt) = match &outcome.end {
         End::Settled(found) => ("settled", Value::Null, receipt::to_json(found, token)),
+        End::Expired => ("refunded", Value::Null, Value::Null),
         End::Refunded(reason) => (
             "refunded",
             json!({ "code": reason.code(), "name": reason.name() }),
@@ -174,6 +198,7 @@ pub(super) fn to_json(
         "gas": gas,
         "evidence_to_verdict": verdicts,
         "evidence_to_payment_ms": to_payment,
+        "accuracy": outcome.metrics.map(|metrics| metrics.accuracy),
         "receipt": receipt,
         "hardware": samples.map(|samples| samples.iter().map(Sample::to_json).collect::<Vec<_>>()),
     })
@@ -335,6 +360,8 @@ mod tests {
                 (Phase::Start, Duration::from_millis(200)),
                 (Phase::Finish, Duration::from_millis(350)),
             ],
+            metrics: None,
+            dataset_paid: true,
         }
     }
 

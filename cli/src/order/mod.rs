@@ -4,8 +4,6 @@ mod place;
 mod progress;
 mod view;
 
-pub(crate) use progress::put_bundle;
-
 use alloy::primitives::{B256, TxHash};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

@@ -155,11 +155,7 @@ const fn waits_for(state: State) -> Option<Phase> {
 }
 
 /// Uploads a bundle to an evidence store; its address there.
-pub(crate) async fn put_bundle(
-    store: &str,
-    digest: B256,
-    bytes: Vec<u8>,
-) -> Result<String, Failure> {
+async fn put_bundle(store: &str, digest: B256, bytes: Vec<u8>) -> Result<String, Failure> {
     let url = format!(
         "{}/v1/evidence/{}",
         store.trim_end_matches('/'),
