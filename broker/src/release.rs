@@ -221,14 +221,17 @@ fn authorised<'a>(
         expected,
         found,
     };
-    let (Some(verdict), Some(digest)) = (&view.verdict, view.verdict_digest) else {
+    // The escrow keeps no verdict of an order that runs: its event says which one started it.
+    let started = view.order(request.order).and_then(|order| order.started);
+    let (Some(verdict), Some(digest), Some(started)) = (&view.verdict, view.verdict_digest, started)
+    else {
         let expected = "in the transaction that started the order".to_owned();
         return Err(refuse("calldata", expected, "another call".into()));
     };
-    if digest != view.record.commitment {
+    if digest != started.verdict {
         return Err(refuse(
             "digest",
-            view.record.commitment.to_string(),
+            started.verdict.to_string(),
             digest.to_string(),
         ));
     }
@@ -319,7 +322,7 @@ fn verified(
         supplement: None,
         order,
     };
-    match judge::decide(&case, anchors) {
+    match judge::decide(&case, anchors, &mut ()) {
         Decision::Conclusive {
             verdict,
             reason: Reason::Accepted,

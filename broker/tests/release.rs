@@ -157,7 +157,7 @@ impl World {
             verdict,
             reason: Reason::Accepted,
             ..
-        } = judge::decide(&case, &anchors())
+        } = judge::decide(&case, &anchors(), &mut ())
         else {
             panic!("honest evidence is accepted");
         };
@@ -184,16 +184,27 @@ impl World {
         world
     }
 
-    /// The chain keeps the digest of the view's verdict.
+    /// The order was started by the view's verdict.
     fn commit(&mut self) {
         let domain = vouch_client::verdict::domain(31337, Default::default());
-        let digest = self
-            .view
-            .verdict
-            .as_ref()
-            .map(|verdict| vouch_client::verdict::digest(verdict, &domain));
-        self.view.verdict_digest = digest;
-        self.view.record.commitment = digest.unwrap_or_default();
+        let Some(verdict) = &self.view.verdict else {
+            return;
+        };
+        let digest = vouch_client::verdict::digest(verdict, &domain);
+        self.view.verdict_digest = Some(digest);
+        self.start(digest);
+    }
+
+    /// The order's event says that this verdict started it.
+    fn start(&mut self, verdict: B256) {
+        let started = IEscrow::OrderStarted {
+            order: ORDER,
+            verdict,
+            sessionKey: self.request.session,
+            devices: Vec::new(),
+        };
+        self.view.facts.truncate(2);
+        self.view.facts.push(fact(4, &started));
     }
 
     fn sign(&mut self) {
@@ -296,7 +307,7 @@ const WRONG: &[Wrong] = &[
     ),
     (
         "a verdict that the chain does not keep",
-        |w| w.view.record.commitment.0[0] ^= 1,
+        |w| w.start(B256::ZERO),
         "verdict_refused",
     ),
     (
