@@ -303,6 +303,26 @@ fn azure_machines_are_accepted_with_their_nonce_only() {
 }
 
 #[test]
+fn the_right_key_is_found_among_those_of_other_chips() {
+    let Some(root) = folder() else { return };
+    let keys = root.join("snp/ms-tee").display().to_string();
+    for generation in ["milan", "genoa", "turin"] {
+        let report = format!("{keys}/{generation}_attestation_report.bin");
+        let args = [
+            "verify",
+            "sev-snp",
+            "--report",
+            &report,
+            "--collateral",
+            &keys,
+        ];
+        let (exit, found) = json(&[&args[..], &["--at", "2026-06-01T00:00:00Z"]].concat());
+        assert_eq!(exit, 0, "{generation}: {found:#}");
+    }
+    println!("SEV-SNP: 3 real captures");
+}
+
+#[test]
 fn tokens_without_keys_are_shown_and_not_believed() {
     let Some(root) = folder() else { return };
     let file = root.join("nvidia/attestation-sdk/eat/hopperClaimsv3_detached_eat.json");

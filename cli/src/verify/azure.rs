@@ -142,7 +142,7 @@ async fn verify(
                     list.swap_remove(0)
                 }
                 (None, Some(own)) => own,
-                (None, None) => snp::endorsement(&report, supplies, at, outcome).await?,
+                (None, None) => snp::endorsement(&report, supplies, &anchors, at, outcome).await?,
             };
             let (claims, tpm) = azure::verify_sev_snp(
                 &hcl,

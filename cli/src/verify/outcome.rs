@@ -97,6 +97,9 @@ const fn advice(reason: Reason) -> Option<&'static str> {
         Reason::TcbInfoMissing => {
             "give Intel's collateral for this platform with --collateral FILE, or get it with --fetch"
         }
+        Reason::GpuSignatureInvalid | Reason::CpuSignatureInvalid => {
+            "the report was changed, or the certificates are of another device or firmware than the one that made it: take both from the same machine at the same time"
+        }
         Reason::GpuNonceMismatch => {
             "the report answers another challenge: ask the machine for a new report with this nonce"
         }

@@ -8,7 +8,7 @@ use vouch_collateral::{Request, Wanted};
 use vouch_evidence::judge::Devices;
 use vouch_evidence::session::CpuClaims;
 use vouch_evidence::sev_snp::{self, AuthenticReport, Chain, Report};
-use vouch_evidence::{Explanation, Rejection, Time, Verifier, decode};
+use vouch_evidence::{Anchors, Explanation, Rejection, Time, Verifier, decode};
 use vouch_protocol::Reason;
 
 use super::judged::{self, Judge};
@@ -143,7 +143,8 @@ async fn certificates(
         Some(vek) => decode::certificates(&vek).map_err(|r| r.within("vek"))?,
         None => {
             let parsed = Report::parse(&report)?;
-            vec![endorsement(&parsed, supplies, args.common.time(), outcome).await?]
+            let (anchors, at) = (args.common.anchors()?, args.common.time());
+            vec![endorsement(&parsed, supplies, &anchors, at, outcome).await?]
         }
     };
     if let Some(chain) = chain {
@@ -157,16 +158,21 @@ async fn certificates(
 pub(super) async fn endorsement(
     report: &Report<'_>,
     supplies: &Supplies,
+    anchors: &Anchors,
     at: Time,
     outcome: &mut Outcome,
 ) -> Result<Vec<u8>, Rejection> {
     let subject = format!("SEV-{}", report.endorsement);
-    let named = supplies.found.certificates.iter().find(|der| {
+    let named = |der: &&Vec<u8>| {
         vouch_evidence::x509::Certificate::parse(der)
             .is_ok_and(|certificate| certificate.common_name() == Some(&subject))
-    });
-    if let Some(der) = named {
-        return Ok(der.clone());
+    };
+    let certificates = &supplies.found.certificates;
+    let candidates: Vec<_> = certificates.iter().filter(named).collect();
+    // A folder may hold the keys of many chips: which of them signed, the signature says.
+    let signed = |der: &&&Vec<u8>| sev_snp::verify(report, der, None, anchors, at).is_ok();
+    if let Some(der) = candidates.iter().find(signed).or(candidates.first()) {
+        return Ok((*der).clone());
     }
     let missing = |found: String| {
         let expected = format!("the {} of this chip and TCB", report.endorsement);
@@ -230,7 +236,7 @@ pub(super) async fn revoked(
     authentic: &AuthenticReport<'_>,
     supplies: &Supplies,
     at: Time,
-    anchors: &vouch_evidence::Anchors,
+    anchors: &Anchors,
     explanation: &mut Explanation,
     outcome: &mut Outcome,
 ) -> Result<Time, Rejection> {
