@@ -223,7 +223,8 @@ fn authorised<'a>(
     };
     // The escrow keeps no verdict of an order that runs: its event says which one started it.
     let started = view.order(request.order).and_then(|order| order.started);
-    let (Some(verdict), Some(digest), Some(started)) = (&view.verdict, view.verdict_digest, started)
+    let (Some(verdict), Some(digest), Some(started)) =
+        (&view.verdict, view.verdict_digest, started)
     else {
         let expected = "in the transaction that started the order".to_owned();
         return Err(refuse("calldata", expected, "another call".into()));
