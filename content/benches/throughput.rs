@@ -61,6 +61,10 @@ fn peak() -> u64 {
 }
 
 fn main() {
+    // Cargo says so when it measures. A test runner that takes every target only wants to know what there is.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
     let mut arguments = std::env::args()
         .skip(1)
         .filter(|argument| !argument.starts_with("--"));
