@@ -63,6 +63,10 @@ impl<'a> Case<'a> {
 }
 
 fn main() {
+    // Cargo says so when it measures. A test runner that takes every target only wants to know what there is.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
     let mut arguments = std::env::args().skip(1).filter(|a| a != "--bench");
     let json = match (arguments.next().as_deref(), arguments.next()) {
         (None, _) => None,
