@@ -4,7 +4,7 @@ mod proof;
 
 use std::path::{Path, PathBuf};
 
-use alloy::primitives::{B256, keccak256};
+use alloy::primitives::B256;
 use alloy::sol_types::{SolEvent, SolValue};
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
@@ -73,9 +73,9 @@ impl Command {
     }
 }
 
-/// The hash that the escrow keeps of a settled order.
+/// The id that the escrow keeps of a settled order's receipt.
 pub fn hash(receipt: &Receipt) -> B256 {
-    keccak256(receipt.abi_encode())
+    vouch_abi::id::receipt_id(receipt)
 }
 
 /// The receipt of a settled order, from the chain's events.
