@@ -6,7 +6,7 @@ use revm::{
 };
 
 use crate::{
-    params::{CHAIN_OWNERS, STATE_ACCOUNT},
+    params::{CACHE_MANAGERS, CHAIN_OWNERS, STATE_ACCOUNT},
     precompiles,
 };
 
@@ -19,6 +19,13 @@ pub const CREATE2_FACTORY: Address = address!("0x4e59b44847b379578588920cA78FbF2
 /// Deploys, activates and constructs a program in one transaction, for `cargo stylus deploy`.
 pub const STYLUS_DEPLOYER: Address = address!("0xcEcba2F1DC234f70Dd89F2041029807F8D03A990");
 
+/// Sells places in the program cache, for `cargo stylus cache`: where Arbitrum's local chains have
+/// theirs.
+pub const CACHE_MANAGER: Address = address!("0x2F8Bd4EaB69764c105aDd7dE7CB0402557a44E6f");
+
+/// Bytes of native code the program cache may hold.
+const CACHE_SIZE: u64 = 32 << 20;
+
 /// The development account of Nitro's local chains, which is the chain owner. Its key is public.
 pub const DEV_ACCOUNT: Address = address!("0x3f1Eae7D46d88F08fc2F8ed27FCb2AB183EB2d0E");
 
@@ -30,11 +37,14 @@ const CREATE2_FACTORY_CODE: &str = "7fffffffffffffffffffffffffffffffffffffffffff
 /// are those that `stylus-tools` 0.10.10 (MIT or Apache-2.0) deploys to its test chains.
 const STYLUS_DEPLOYER_CODE: &str = include_str!("../assets/stylus_deployer.hex");
 
+/// Runtime of `assets/CacheManager.sol`. A test of the whole system compiles the source and compares.
+const CACHE_MANAGER_CODE: &str = include_str!("../assets/cache_manager.hex");
+
 /// What precompiles hold, so that checks for code succeed: an invalid instruction.
 const PRECOMPILE_CODE: [u8; 1] = [0xfe];
 
-/// The system accounts of a fresh chain: precompiles, their state, and the two deployers that
-/// `cargo stylus deploy` expects. Funded user accounts are the node's business.
+/// The system accounts of a fresh chain: precompiles, their state, the two deployers that
+/// `cargo stylus deploy` expects, and the cache manager of `cargo stylus cache`. Funded user accounts are the node's business.
 pub fn genesis_accounts() -> impl Iterator<Item = GenesisAccount> {
     let decode = |text: &str| {
         let digits: String = text.split_whitespace().collect();
@@ -46,6 +56,7 @@ pub fn genesis_accounts() -> impl Iterator<Item = GenesisAccount> {
         .chain([
             (CREATE2_FACTORY, decode(CREATE2_FACTORY_CODE)),
             (STYLUS_DEPLOYER, decode(STYLUS_DEPLOYER_CODE)),
+            (CACHE_MANAGER, decode(CACHE_MANAGER_CODE)),
         ])
         .map(|(address, code)| {
             let code = Bytecode::new_raw(code.into());
@@ -53,14 +64,21 @@ pub fn genesis_accounts() -> impl Iterator<Item = GenesisAccount> {
                 nonce: 1,
                 ..AccountInfo::from_bytecode(code)
             };
-            (address, info, HashMap::default())
+            let mut storage = HashMap::default();
+            if address == CACHE_MANAGER {
+                // Its constructor's work: the size of the cache, first in the first slot.
+                storage.insert(U256::ZERO, U256::from(CACHE_SIZE));
+            }
+            (address, info, storage)
         })
         .collect();
     let state = AccountInfo {
         nonce: 1,
         ..AccountInfo::default()
     };
-    let storage = CHAIN_OWNERS.slots_for(DEV_ACCOUNT, 0).into_iter().collect();
+    let owner = CHAIN_OWNERS.slots_for(DEV_ACCOUNT, 0);
+    let manager = CACHE_MANAGERS.slots_for(CACHE_MANAGER, 0);
+    let storage = owner.into_iter().chain(manager).collect();
     accounts.push((STATE_ACCOUNT, state, storage));
     accounts.into_iter()
 }
