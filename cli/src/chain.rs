@@ -14,14 +14,9 @@ use crate::output::Failure;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Chain")]
 pub struct ChainArgs {
-    /// JSON-RPC endpoint: http://, https://, ws:// or wss://.
-    #[arg(
-        long,
-        env = "VOUCH_RPC",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:8545"
-    )]
-    pub rpc: String,
+    /// JSON-RPC endpoint: http://, https://, ws:// or wss:// [default: port 8545 of this machine].
+    #[arg(long, env = "VOUCH_RPC", value_name = "URL")]
+    pub rpc: Option<String>,
     /// Deployment file, as `vouch deploy` writes it [default: deployments/<chain id>.json].
     #[arg(long, env = "VOUCH_DEPLOYMENT", value_name = "FILE")]
     pub deployment: Option<PathBuf>,
@@ -52,12 +47,19 @@ pub struct SignerArgs {
     pub password_file: Option<PathBuf>,
 }
 
+/// Where a development chain is.
+const LOCAL: &str = "http://127.0.0.1:8545";
+
 impl ChainArgs {
+    fn endpoint(&self) -> &str {
+        self.rpc.as_deref().unwrap_or(LOCAL)
+    }
+
     /// The market, to read from.
     pub async fn market(&self) -> Result<Market, Failure> {
-        let provider = connect(&self.rpc, None)
+        let provider = connect(self.endpoint(), None)
             .await
-            .map_err(unreachable(&self.rpc))?;
+            .map_err(unreachable(self.endpoint()))?;
         self.open(provider).await
     }
 
@@ -72,13 +74,13 @@ impl ChainArgs {
         &self,
         signer: &SignerArgs,
     ) -> Result<(DynProvider, Address), Failure> {
-        let provider = connect(&self.rpc, None)
+        let provider = connect(self.endpoint(), None)
             .await
-            .map_err(unreachable(&self.rpc))?;
+            .map_err(unreachable(self.endpoint()))?;
         let chain_id = provider.get_chain_id().await?;
         let signer = signer.signer(chain_id)?;
         let account = signer.address();
-        Ok((connect(&self.rpc, Some(signer)).await?, account))
+        Ok((connect(self.endpoint(), Some(signer)).await?, account))
     }
 
     /// The deployment file for a chain.

@@ -1,11 +1,15 @@
 //! `vouch deploy`: puts the contracts on a chain.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use alloy::primitives::{Address, U256};
 use alloy::providers::Provider;
+use anyhow::Context;
 use clap::Args;
+use serde::Deserialize;
 use serde_json::json;
+use vouch_client::cache::{self, Bid};
 use vouch_client::deploy::{Files, Setup, Step, deploy};
 
 use crate::chain::{ChainArgs, SignerArgs};
@@ -17,18 +21,33 @@ use crate::output::{Exit, Failure, Format, Report, Style, fields};
   vouch deploy --key 0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80 \\
     --operators 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --wasm-dir target/wasm32-unknown-unknown/release
 
+  vouch deploy --chain arbitrum-sepolia --keystore key.json --password-file password
+
 The account becomes the governor. What is already there is kept, so an interrupted deployment can
-be run again.")]
+be run again; what was built from other sources is refused.")]
 pub struct Deploy {
-    /// Oracle operators, whose verdicts count.
-    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', required = true)]
+    /// One of the configuration's chains: devnet, nitro-dev or arbitrum-sepolia. Its endpoint is used
+    /// where --rpc is not given, and its chain id must be the endpoint's.
+    #[arg(long, value_name = "NAME")]
+    chain: Option<String>,
+    /// The configuration that --chain looks into.
+    #[arg(long, value_name = "FILE", default_value = "deployments/market.toml")]
+    config: PathBuf,
+    /// Forget what the deployment file names, and deploy all anew.
+    #[arg(long)]
+    fresh: bool,
+    /// Oracle operators, whose verdicts count [default: the configuration's].
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     operators: Vec<Address>,
     /// How many operators must agree [default: more than two thirds of them].
     #[arg(long, value_name = "N")]
     quorum: Option<u16>,
-    /// Smallest oracle fee of an order, in the token's smallest units.
-    #[arg(long, value_name = "UNITS", default_value = "0")]
-    fee: U256,
+    /// Smallest oracle fee of an order, in the token's smallest units [default: 0].
+    #[arg(long, value_name = "UNITS")]
+    fee: Option<U256>,
+    /// Most wei to bid for each contract's place in the chain's program cache [default: 10^15].
+    #[arg(long, value_name = "WEI")]
+    max_cache_bid: Option<U256>,
     /// Directory of the contracts' wasm files.
     #[arg(
         long,
@@ -41,7 +60,7 @@ pub struct Deploy {
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
     #[command(flatten)]
-    chain: ChainArgs,
+    at: ChainArgs,
     #[command(flatten)]
     signer: SignerArgs,
     #[command(flatten)]
@@ -56,29 +75,67 @@ impl Deploy {
 }
 
 async fn run(args: &Deploy) -> Result<Report, Failure> {
+    let mut at = args.at.clone();
+    let (mut config, mut expected) = (Config::default(), None);
+    if let Some(name) = &args.chain {
+        config = Config::load(&args.config)?;
+        let chain = config.chain(name, &args.config)?;
+        at.rpc.get_or_insert(chain.rpc);
+        expected = Some(chain.id);
+    }
+    let operators = if args.operators.is_empty() {
+        config.operators
+    } else {
+        args.operators.clone()
+    };
+    if operators.is_empty() {
+        return Err(Failure::usage(
+            "no operators: name them with --operators, or in the configuration of --chain",
+        ));
+    }
     let quorum = args
         .quorum
-        .unwrap_or_else(|| default_quorum(args.operators.len()));
-    if quorum == 0 || usize::from(quorum) > args.operators.len() {
+        .or(config.quorum)
+        .unwrap_or_else(|| default_quorum(operators.len()));
+    if quorum == 0 || usize::from(quorum) > operators.len() {
         return Err(Failure::usage(format!(
             "--quorum {quorum}: expected 1 to {}, the number of operators",
-            args.operators.len()
+            operators.len()
         )));
     }
-    let (provider, governor) = args.chain.provider_as(&args.signer).await?;
+    let (provider, governor) = at.provider_as(&args.signer).await?;
+    let chain_id = provider.get_chain_id().await?;
+    if let (Some(expected), Some(name)) = (expected, &args.chain)
+        && chain_id != expected
+    {
+        return Err(Failure::usage(format!(
+            "--chain {name}: expected chain id {expected}, the endpoint serves {chain_id}"
+        )));
+    }
     let files = Files {
         wasm: args.wasm_dir.clone(),
         cache: args.cache_dir.clone(),
-        deployment: args.chain.deployment_file(provider.get_chain_id().await?),
+        deployment: at.deployment_file(chain_id),
     };
+    if args.fresh && files.deployment.exists() {
+        // Kept under another name: the old market's money is still there.
+        let old = files.deployment.with_extension("json.old");
+        std::fs::rename(&files.deployment, &old)
+            .with_context(|| format!("renaming {}", files.deployment.display()))
+            .map_err(Failure::Failed)?;
+    }
     let setup = Setup {
         governor,
-        operators: args.operators.clone(),
+        operators: operators.clone(),
         quorum,
-        fee: args.fee,
+        fee: args.fee.or(config.fee).unwrap_or_default(),
         token_name: "Vouch test dollar".to_owned(),
         token_symbol: "vUSD".to_owned(),
     };
+    let max_cache_bid = args
+        .max_cache_bid
+        .or(config.max_cache_bid)
+        .unwrap_or(U256::from(MAX_CACHE_BID));
     let style = Style::stderr();
     let deployment = deploy(&provider, &setup, &files, |step| {
         let line = match step {
@@ -91,22 +148,85 @@ async fn run(args: &Deploy) -> Result<Report, Failure> {
         eprintln!("{}", style.dim(line));
     })
     .await?;
+    cache::bid(
+        &provider,
+        &deployment,
+        max_cache_bid,
+        |contract, bid| {
+            let line = match bid {
+                Bid::Kept => format!("{contract} is cached"),
+                Bid::Placed(wei) => format!("{contract} cached for a bid of {wei} wei"),
+                Bid::TooDear(wei) => format!(
+                    "{contract} not cached: the smallest bid is {wei} wei, --max-cache-bid {max_cache_bid}"
+                ),
+                Bid::NoManager => format!("{contract} not cached: the chain has no cache manager"),
+            };
+            eprintln!("{}", style.dim(line));
+        },
+    )
+    .await?;
     let mut rows: Vec<(&str, String)> = deployment
         .contracts
         .iter()
         .map(|(contract, entry)| (contract.name(), entry.address.to_string()))
         .collect();
     rows.push(("governor", governor.to_string()));
-    rows.push(("quorum", format!("{quorum} of {}", args.operators.len())));
+    rows.push(("quorum", format!("{quorum} of {}", operators.len())));
     rows.push(("written to", files.deployment.display().to_string()));
     let json = json!({
         "deployment": deployment,
         "file": files.deployment,
         "governor": governor,
-        "operators": args.operators,
+        "operators": operators,
         "quorum": quorum,
     });
     Ok(Report::new(json, fields(rows)))
+}
+
+/// Wei, for each contract, where nothing else is said.
+const MAX_CACHE_BID: u64 = 1_000_000_000_000_000;
+
+/// What is deployed on whichever chain, and which chains there are: `deployments/market.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Config {
+    #[serde(default)]
+    operators: Vec<Address>,
+    quorum: Option<u16>,
+    fee: Option<U256>,
+    max_cache_bid: Option<U256>,
+    #[serde(default)]
+    chains: BTreeMap<String, Chain>,
+}
+
+/// One chain.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Chain {
+    id: u64,
+    rpc: String,
+}
+
+impl Config {
+    fn load(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("--config {}", path.display()))
+            .map_err(Failure::Usage)?;
+        toml::from_str(&text)
+            .with_context(|| format!("--config {}", path.display()))
+            .map_err(Failure::Usage)
+    }
+
+    fn chain(&self, name: &str, path: &Path) -> Result<Chain, Failure> {
+        self.chains.get(name).cloned().ok_or_else(|| {
+            let known: Vec<&str> = self.chains.keys().map(String::as_str).collect();
+            Failure::usage(format!(
+                "--chain {name}: expected one of {}, the chains of {}",
+                known.join(", "),
+                path.display()
+            ))
+        })
+    }
 }
 
 /// More than two thirds: a third of the operators may be wrong.
@@ -117,6 +237,22 @@ pub fn default_quorum(operators: usize) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_committed_configuration_names_the_chains() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deployments/market.toml");
+        let config = Config::load(&path).unwrap();
+        for (name, id) in [
+            ("devnet", 31_337),
+            ("nitro-dev", 412_346),
+            ("arbitrum-sepolia", 421_614),
+        ] {
+            assert_eq!(config.chain(name, &path).unwrap().id, id);
+        }
+        let unknown = config.chain("mainnet", &path).unwrap_err().to_string();
+        assert!(unknown.contains("arbitrum-sepolia"), "{unknown}");
+        assert!(toml::from_str::<Config>("operator = []").is_err());
+    }
 
     #[test]
     fn the_default_quorum_is_more_than_two_thirds_and_reachable() {

@@ -1,7 +1,7 @@
 //! Puts the five contracts on a chain, through the Stylus deployer, and joins them.
 //!
 //! A deployment can be stopped at any point and taken up again: what the file names and the chain
-//! confirms is kept.
+//! confirms is kept. What was built from other sources is not mixed with: that is refused.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,8 @@ use alloy::providers::{DynProvider, Provider};
 use alloy::rpc::types::TransactionRequest;
 use alloy::rpc::types::state::{AccountOverride, StateOverride};
 use alloy::sol;
-use alloy::sol_types::{SolCall, SolConstructor};
+use alloy::sol_types::{SolCall, SolConstructor, SolError};
+use alloy::transports::TransportError;
 use vouch_abi::{IAttestation, IEscrow, IOffers, IToken, IUsage};
 
 use crate::deployment::{Contract, Deployment, Entry};
@@ -35,6 +36,8 @@ sol! {
 
     interface IArbWasm {
         function activateProgram(address program) external payable returns (uint16 version, uint256 dataFee);
+
+        error ProgramUpToDate();
     }
 }
 
@@ -82,8 +85,8 @@ pub enum Step {
 /// `provider` signs as the deployer, who must be `setup.governor`, since binding is the governor's.
 ///
 /// # Errors
-/// [`Error::File`], [`Error::Program`], [`Error::ChainMismatch`], [`Error::Reverted`],
-/// [`Error::BoundElsewhere`].
+/// [`Error::File`], [`Error::Program`], [`Error::ChainMismatch`], [`Error::MixedVersions`],
+/// [`Error::Reverted`], [`Error::BoundElsewhere`], [`Error::SetUpOtherwise`].
 pub async fn deploy(
     provider: &DynProvider,
     setup: &Setup,
@@ -96,7 +99,8 @@ pub async fn deploy(
         let wasm = wasm_file(&files.wasm, contract);
         programs.push((contract, Program::from_file(&wasm, files.cache.as_deref())?));
     }
-    keep_what_is_there(provider, &mut deployment, &programs).await?;
+    keep_what_is_there(provider, &mut deployment).await?;
+    refuse_other_versions(&mut deployment, &programs)?;
     for (contract, program) in programs {
         if let Some(entry) = deployment.contracts.get(&contract) {
             report(&Step::Kept(contract, entry.address));
@@ -114,6 +118,7 @@ pub async fn deploy(
         deployment.save(&files.deployment)?;
     }
     bind(provider, &deployment, &mut report).await?;
+    verify_set_up(provider, setup, &deployment).await?;
     Ok(deployment)
 }
 
@@ -134,32 +139,108 @@ async fn open(provider: &DynProvider, path: &Path) -> Result<Deployment, Error> 
             found,
         });
     }
-    Ok(Deployment {
-        contracts: kept.contracts,
-        ..Deployment::new(found)
-    })
+    Ok(kept)
 }
 
-/// Drops the entries that the chain does not confirm or whose programs changed. The escrow holds the
+/// Refuses to go on with contracts that the chain has and that were built from other sources, against
+/// another interface or with other tools. Where the chain has none of them (a development chain that
+/// was started anew), there is nothing to mix with.
+fn refuse_other_versions(
+    deployment: &mut Deployment,
+    programs: &[(Contract, Program)],
+) -> Result<(), Error> {
+    let now = Deployment::new(deployment.chain_id);
+    if !deployment.contracts.is_empty() {
+        let refuse = |what: String, expected: String, found: String| {
+            Err(Error::MixedVersions {
+                chain_id: now.chain_id,
+                what,
+                expected,
+                found,
+            })
+        };
+        if deployment.abi_sha256 != now.abi_sha256 {
+            let (expected, found) = (now.abi_sha256, deployment.abi_sha256);
+            return refuse(
+                "the interface's SHA-256".into(),
+                expected.to_string(),
+                found.to_string(),
+            );
+        }
+        for (tool, expected) in &now.tools {
+            let found = deployment.tools.get(tool).cloned().unwrap_or_default();
+            if found != *expected {
+                return refuse(format!("the version of {tool}"), expected.clone(), found);
+            }
+        }
+        for (contract, program) in programs {
+            if let Some(entry) = deployment.contracts.get(contract)
+                && entry.wasm_sha256 != program.wasm_sha256
+            {
+                let (expected, found) = (program.wasm_sha256, entry.wasm_sha256);
+                let what = format!("the SHA-256 of {contract}'s WebAssembly");
+                return refuse(what, expected.to_string(), found.to_string());
+            }
+        }
+    }
+    deployment.abi_sha256 = now.abi_sha256;
+    deployment.tools = now.tools;
+    Ok(())
+}
+
+/// Checks that the contracts on chain name one another and this governor.
+async fn verify_set_up(
+    provider: &DynProvider,
+    setup: &Setup,
+    deployment: &Deployment,
+) -> Result<(), Error> {
+    let at = |contract| deployment.get(contract).map(|entry| entry.address);
+    let escrow = IEscrow::new(at(Contract::Escrow)?, provider.clone());
+    for (what, expected, found) in [
+        (
+            "offers",
+            at(Contract::Offers)?,
+            escrow.offers().call().await?,
+        ),
+        ("usage", at(Contract::Usage)?, escrow.usage().call().await?),
+        (
+            "attestation",
+            at(Contract::Attestation)?,
+            escrow.attestation().call().await?,
+        ),
+        ("governor", setup.governor, escrow.governor().call().await?),
+    ] {
+        if expected != found {
+            return Err(Error::SetUpOtherwise {
+                contract: Contract::Escrow,
+                address: *escrow.address(),
+                what,
+                expected: expected.to_string(),
+                found: found.to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Drops the entries that the chain does not confirm. The escrow holds the
 /// addresses of the other three, and each of them obeys one escrow for good: unless all four stay,
 /// the escrow goes, and with it whoever is bound.
 async fn keep_what_is_there(
     provider: &DynProvider,
     deployment: &mut Deployment,
-    programs: &[(Contract, Program)],
 ) -> Result<(), Error> {
-    for (contract, program) in programs {
-        let Some(entry) = deployment.contracts.get(contract) else {
+    for contract in Contract::ALL {
+        let Some(entry) = deployment.contracts.get(&contract) else {
             continue;
         };
-        let same = entry.wasm_sha256 == program.wasm_sha256
-            && match entry.verify(*contract, provider).await {
-                Ok(()) => true,
-                Err(Error::CodeMismatch { .. }) => false,
-                Err(other) => return Err(other),
-            };
-        if !same {
-            deployment.contracts.remove(contract);
+        let there = match entry.verify(contract, provider).await {
+            Ok(()) => true,
+            Err(Error::CodeMismatch { .. }) => false,
+            Err(other) => return Err(other),
+        };
+        if !there {
+            deployment.contracts.remove(&contract);
         }
     }
     let whole = BOUND
@@ -291,13 +372,25 @@ async fn activation_fee(
         .to(ARB_WASM)
         .value(U256::from(10).pow(U256::from(18)))
         .input(Bytes::from(call.abi_encode()).into());
-    let answer = provider.call(request).overrides(overrides).await?;
+    let answer = match provider.call(request).overrides(overrides).await {
+        Ok(answer) => answer,
+        // Somebody has deployed and activated the same code before.
+        Err(error) if is_up_to_date(&error) => return Ok(U256::ZERO),
+        Err(error) => return Err(error.into()),
+    };
     IArbWasm::activateProgramCall::abi_decode_returns(&answer)
         .map(|answer| answer.dataFee)
         .map_err(|e| Error::Decode {
             what: "answer of activateProgram",
             detail: e.to_string(),
         })
+}
+
+fn is_up_to_date(error: &TransportError) -> bool {
+    let data = error
+        .as_error_resp()
+        .and_then(|response| response.as_revert_data());
+    data.is_some_and(|data| data.starts_with(&IArbWasm::ProgramUpToDate::SELECTOR))
 }
 
 async fn bind(

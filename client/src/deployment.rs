@@ -93,6 +93,7 @@ impl Deployment {
         let tools = [
             ("vouch", env!("CARGO_PKG_VERSION")),
             ("stylus-sdk", "0.10.10"),
+            ("rust", rust_version()),
         ];
         Self {
             chain_id,
@@ -205,6 +206,15 @@ impl Entry {
     }
 }
 
+/// The compiler that the contracts are built with, as the repository pins it.
+fn rust_version() -> &'static str {
+    include_str!("../../rust-toolchain.toml")
+        .lines()
+        .find_map(|line| line.strip_prefix("channel = "))
+        .unwrap_or_default()
+        .trim_matches('"')
+}
+
 /// SHA-256 of the JSON ABI of all interfaces.
 pub fn abi_sha256() -> B256 {
     let abi: BTreeMap<_, _> = interfaces().into();
@@ -260,6 +270,13 @@ mod tests {
                 "{text}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn a_deployment_names_the_tools_it_was_built_with() {
+        let tools = deployment().tools;
+        assert_eq!(tools["vouch"], env!("CARGO_PKG_VERSION"));
+        assert!(tools["rust"].starts_with("1."), "{tools:?}");
     }
 
     #[test]

@@ -109,6 +109,34 @@ pub enum Error {
         /// The escrow it is bound to.
         found: Address,
     },
+    /// What was deployed before was built from other sources, or with other tools.
+    #[error(
+        "deployment for chain id {chain_id}: {what} is {found}, this program has {expected}; versions are not mixed: name another file with --deployment for a market of its own, or deploy all anew with --fresh"
+    )]
+    MixedVersions {
+        /// The chain.
+        chain_id: u64,
+        /// What differs.
+        what: String,
+        /// Of this program.
+        expected: String,
+        /// Of the deployment.
+        found: String,
+    },
+    /// A contract on chain is set up otherwise than the deployment needs it.
+    #[error("{contract} at {address}: expected {what} {expected}, found {found}")]
+    SetUpOtherwise {
+        /// The contract.
+        contract: Contract,
+        /// Its address.
+        address: Address,
+        /// Which of its values.
+        what: &'static str,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
     /// A program cannot become a contract.
     #[error("program {name}: {detail}")]
     Program {

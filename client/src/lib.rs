@@ -2,7 +2,7 @@
 //! buyer, owner, provider or operator does with them.
 //!
 //! **Decides** how a deployment is written down ([`deployment`]), how a program becomes a contract
-//! ([`program`], [`deploy`]), how orders, challenges and verdicts are built and found ([`order`],
+//! ([`program`], [`deploy`]) and is kept in the chain's cache ([`cache`]), how orders, challenges and verdicts are built and found ([`order`],
 //! [`verdict`]) and how a revert reads ([`revert`]).
 //!
 //! **Trusts** the RPC endpoint it is given for what the chain says; a deployment's code hashes are
@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cache;
 pub mod connect;
 pub mod convert;
 pub mod deploy;
