@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// Written from contracts/abi: UPDATE_ABI=1 cargo test -p vouch-abi
+pragma solidity ^0.8.20;
+
+import "./Types.sol";
+
+/// Holds the money: who has paid, who may be paid.
+interface IEscrow {
+    event OrderPlaced(bytes32 indexed order, address indexed buyer, address indexed provider, Terms terms);
+    event OrderAccepted(bytes32 indexed order, address indexed provider);
+    event EvidenceSubmitted(bytes32 indexed order, uint8 indexed phase, uint8 attempt, bytes32 evidence, bytes32 outputs, string uri);
+    event OrderStarted(bytes32 indexed order, bytes32 indexed verdict, bytes32 sessionKey, bytes32[] devices);
+    event OrderFinished(bytes32 indexed order, bytes32 indexed verdict, uint64 windowCloses);
+    /// What a leg earned. Its payee gets one transfer for all that an order owes it, or a credit.
+    event LegPaid(bytes32 indexed order, uint8 leg, address indexed payee, uint256 amount);
+    event OrderSettled(bytes32 indexed order, Receipt receipt);
+    /// `reason` is the verdict's, or zero where a deadline passed. `refund` went to the buyer,
+    /// `bondToBuyer` on top of it; the rest of the bond went to the provider.
+    event OrderRefunded(bytes32 indexed order, uint16 reason, uint256 refund, uint256 bondToBuyer);
+    /// The order's volume and uses are for sale again.
+    event UsesRestored(bytes32 indexed order);
+    /// The oracle fee went to the operators who signed, as credits in equal shares; what does not
+    /// divide went to the first.
+    event FeeShared(bytes32 indexed order, address indexed token, uint256 amount, address[] operators);
+    /// A transfer that failed became a credit.
+    event Credited(address indexed account, address indexed token, uint256 amount);
+    event Withdrawn(address indexed account, address indexed token, uint256 amount);
+    event PausedSet(bool paused);
+
+    error NotGovernor(address caller);
+    error Paused();
+    error Reentered();
+    error AlreadyRestored(bytes32 order);
+    error WrongState(bytes32 order, uint8 expected, uint8 found);
+    error NotProvider(address caller, address provider);
+    error InvalidOrder(string field);
+    error InvalidLeg(uint8 leg, string field);
+    error MixedTokens(uint8 leg, address expected, address found);
+    error DeadlinesNotAscending(uint64 earlier, uint64 later);
+    error DeadlinePassed(uint64 deadline, uint64 time);
+    error DeadlineNotPassed(uint64 deadline, uint64 time);
+    error WindowOpen(uint64 closes, uint64 time);
+    error FeeTooLow(uint256 expected, uint256 found);
+    error VerdictMismatch(bytes32 expected, bytes32 found);
+    error WrongPhase(uint8 expected, uint8 found);
+    error Inconclusive(uint16 reason);
+    error InputsMismatch(bytes32 expected, bytes32 found);
+    error ObservedInFuture(uint64 observedAt, uint64 time);
+    /// A finish verdict was observed before the start verdict.
+    error ObservedBeforeStart(uint64 observedAt, uint64 startedAt);
+    error TokenRefused(address token, uint256 expected, uint256 received);
+    error NothingToWithdraw(address account, address token);
+    /// Each transfer needs its share of gas, or a caller could turn payments into credits.
+    error GasTooLow(uint64 expected, uint64 found);
+
+    /// Places an order: derives its legs, takes one use of every offer and policy, and locks
+    /// prices and oracle fee from the caller, the buyer.
+    function place(OrderRequest calldata request) external returns (bytes32 order);
+    /// As `place`, with the caller's EIP-2612 permit for its token. A permit that fails, because
+    /// somebody has used it before, does no harm where the allowance suffices.
+    function placeWithPermit(OrderRequest calldata request, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external returns (bytes32 order);
+    /// The provider takes the order and locks its bond.
+    function accept(Terms calldata terms) external;
+    /// The provider names the evidence bundle of a phase, and on finishing the SHA-256 of the
+    /// sealed outputs it delivered. `uri` says where the bundle can be had.
+    function submitEvidence(Terms calldata terms, uint8 phase, uint8 attempt, bytes32 evidence, bytes32 outputs, string calldata uri) external;
+    /// Anyone brings a verdict signed by a quorum. An accepted start verdict starts the order,
+    /// an accepted finish verdict pays it (or opens the challenge window), a rejected verdict
+    /// refunds it.
+    function submitVerdict(Terms calldata terms, Verdict calldata verdict, bytes calldata signatures) external;
+    /// Anyone settles a finished order once its challenge window has closed.
+    function settle(Terms calldata terms, Verdict calldata verdict) external;
+    /// Anyone refunds an order whose current deadline has passed: accept, start or finish. A
+    /// finished order is settled instead.
+    function refund(Terms calldata terms) external;
+    /// Anyone gives the volume and the uses that a refunded order took back to its offers and
+    /// policies, once. Apart from the refund, so that no other contract can stand in its way.
+    function restore(Terms calldata terms) external;
+    /// Pays the caller what earlier transfers could not deliver, and operators their fees.
+    function withdraw(address token) external returns (uint256 amount);
+    function creditOf(address account, address token) external view returns (uint256 amount);
+    /// Escrowed for open orders and credits, per token. Never more than the balance.
+    function owed(address token) external view returns (uint256 amount);
+    function orderOf(bytes32 order) external view returns (OrderRecord memory record);
+    function idOf(Terms calldata terms) external view returns (bytes32 order);
+    /// The challenge of a phase, while the chain still knows the block's hash (256 blocks).
+    function challengeOf(bytes32 order, uint8 phase, uint8 attempt) external view returns (bytes32 challenge);
+    function setPaused(bool paused) external;
+    function paused() external view returns (bool);
+    function offers() external view returns (address);
+    function usage() external view returns (address);
+    function attestation() external view returns (address);
+    function governor() external view returns (address account);
+}

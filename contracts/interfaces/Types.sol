@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// Written from contracts/abi: UPDATE_ABI=1 cargo test -p vouch-abi
+pragma solidity ^0.8.20;
+
+/// What somebody sells. Its hash, `keccak256(abi.encode(offer))`, is the offer's id: price and
+/// policy cannot change under an id.
+struct Offer {
+    // Who is bound by the offer, and paid.
+    address owner;
+    // 1 dataset, 2 model, 3 workload, 4 compute.
+    uint8 kind;
+    // Asset digest. For compute: zero.
+    bytes32 digest;
+    // SHA-256 of the description published with the offer.
+    bytes32 metadata;
+    // ERC-20 in which the price is counted.
+    address token;
+    // Per use; for compute, per second of attested time.
+    uint256 price;
+    // The usage policy the asset is offered under.
+    bytes32 policy;
+    // Uses for sale.
+    uint64 volume;
+    // Orders are accepted until then.
+    uint64 openUntil;
+    // Compute only: the devices may serve several orders at a time.
+    bool shared;
+    // Distinguishes offers that are otherwise equal.
+    bytes32 salt;
+}
+
+/// The constraints under which an asset may be used. Its hash, `keccak256(abi.encode(policy))`,
+/// is the policy's id. Each clause is a requirement, or an explicit "any": bit `i` of `any` is
+/// set for clause `i` of the table in `vouch-protocol`, and then the clause's fields are zero or
+/// empty. Any other mixture is refused.
+struct Policy {
+    uint32 any;
+    // Bit 0 SEV-SNP, bit 1 TDX.
+    uint8 cpuKinds;
+    // Smallest reported TCB, byte by byte, in the layout of the chip's generation.
+    bytes8 minSnpTcb;
+    // TCB statuses that are good enough, by their bit.
+    uint16 tdxStatuses;
+    // Bit 0 Hopper, bit 1 Blackwell.
+    uint8 gpuArchitectures;
+    uint8 minGpus;
+    // Bit 0 single GPU, bit 1 multi-GPU, bit 2 protected `PCIe`.
+    uint8 gpuModes;
+    uint32 revocationMaxAge;
+    uint32 evidenceMaxAge;
+    // Allowed workload digests, listed or as the root of a Merkle tree; one of the two.
+    bytes32[] workloads;
+    bytes32 workloadRoot;
+    address[] buyers;
+    address[] providers;
+    // Bit 0 train, bit 1 fine-tune, bit 2 infer, bit 3 evaluate.
+    uint8 purposes;
+    uint64 maxUses;
+    uint64 maxUsesPerBuyer;
+    uint64 notBefore;
+    uint64 notAfter;
+    uint32 maxDuration;
+    uint64 outputBytes;
+    uint64 outputRows;
+}
+
+/// What a dataset must measure to be worth paying for. Zero asks for nothing.
+struct Requirements {
+    uint64 minRecords;
+    uint64 minBytes;
+    // SHA-256 of the schema.
+    bytes32 schema;
+    // Share of well-formed records, in millionths.
+    uint32 minQuality;
+}
+
+struct Deadlines {
+    uint64 accept;
+    uint64 start;
+    uint64 finish;
+    // Not before `finish` plus the challenge window.
+    uint64 settle;
+}
+
+/// One offer used by an order.
+struct Leg {
+    bytes32 offer;
+    bytes32 policy;
+    uint8 kind;
+    // Asset digest, copied from the offer.
+    bytes32 digest;
+    address payee;
+    // Locked for this leg: the price, or for compute `rate` times `Terms.maxDuration`.
+    uint256 amount;
+    // Compute: price per second. Otherwise zero.
+    uint256 rate;
+    // Clauses of the policy (and, for datasets, the requirements) that the payment depends on.
+    uint32 clauses;
+}
+
+/// An order as it was placed. Its hash together with chain and escrow is the order's id, so the
+/// contract keeps the hash and callers bring the terms.
+struct Terms {
+    address buyer;
+    // Owner of the compute offer.
+    address provider;
+    address token;
+    Leg[] legs;
+    Requirements requirements;
+    // X25519 key to which the result is sealed.
+    bytes32 resultKey;
+    // One bit of the purposes of a policy.
+    uint8 purpose;
+    uint32 maxDuration;
+    Deadlines deadlines;
+    uint64 challengeWindow;
+    // Locked by the provider on accepting, in `token`.
+    uint256 bond;
+    // Shared by the operators who sign the verdict that ends the order.
+    uint256 oracleFee;
+    // Whether the compute offer lets its devices serve several orders.
+    bool shared;
+    bytes32 salt;
+}
+
+struct LegRequest {
+    Offer offer;
+    Policy policy;
+    // Proof of the order's workload in `policy.workloadRoot`; empty where there is no root.
+    bytes32[] workloadProof;
+    // The owner's signature, where the offer was not published: of the EIP-712 typed data `Offer`
+    // in the domain `{name: "Vouch", version: "1", chainId, verifyingContract: offers}`. 65 bytes,
+    // or what a contract that owns takes (ERC-1271). Empty where the offer was published.
+    bytes signature;
+}
+
+/// What a buyer asks for: the terms before the contract has derived the legs.
+struct OrderRequest {
+    LegRequest[] legs;
+    Requirements requirements;
+    bytes32 resultKey;
+    uint8 purpose;
+    uint32 maxDuration;
+    Deadlines deadlines;
+    uint64 challengeWindow;
+    uint256 bond;
+    uint256 oracleFee;
+    bytes32 salt;
+}
+
+struct Counters {
+    uint64 outputBytes;
+    uint64 outputRows;
+}
+
+struct DatasetMeasure {
+    uint64 records;
+    uint64 size;
+    bytes32 schema;
+    uint32 quality;
+}
+
+/// What operators say of one phase of an order. Signed as EIP-712 typed data in the domain
+/// `{name: "Vouch", version: "1", chainId, verifyingContract: attestation}`.
+struct Verdict {
+    // Order id.
+    bytes32 order;
+    // 1 start, 2 finish.
+    uint8 phase;
+    uint8 attempt;
+    // SHA-256 of the evidence bundle.
+    bytes32 evidence;
+    // Leg `i`'s clauses that hold, at bits `32 i`.
+    uint256 clauses;
+    // Number in the table of reasons of `vouch-protocol`.
+    uint16 reason;
+    bytes32[] devices;
+    // X25519 key of the session: content keys are sealed to it.
+    bytes32 sessionKey;
+    // SHA-256 of the launch measurement.
+    bytes32 measurement;
+    bytes32 inputs;
+    bytes32 outputs;
+    Counters counters;
+    DatasetMeasure[] datasets;
+    uint64 observedAt;
+}
+
+/// The settled proof of use of one order.
+struct Receipt {
+    bytes32 order;
+    address buyer;
+    // Asset digest of each leg.
+    bytes32[] assets;
+    // What each leg's payee was paid.
+    uint256[] paid;
+    bytes32 measurement;
+    bytes32[] devices;
+    bytes32 evidence;
+    bytes32 outputs;
+    // EIP-712 digest of the finish verdict.
+    bytes32 verdict;
+    uint64 settledAt;
+}
+
+/// What the escrow keeps of an order. Of a settled one it keeps the receipt's id and nothing else:
+/// its times are in the events.
+struct OrderRecord {
+    // 0 none, 1 placed, 2 accepted, 3 running, 4 finished, 5 settled, 6 refunded.
+    uint8 state;
+    // Block in which the order entered the state; the next challenge is made of its hash.
+    uint64 sinceBlock;
+    // When the start verdict was observed.
+    uint64 startedAt;
+    // When the finish verdict arrived; the challenge window opens then.
+    uint64 finishedAt;
+    // Finished: the finish verdict's digest. Settled: the receipt's id.
+    bytes32 commitment;
+}
