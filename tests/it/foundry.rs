@@ -5,7 +5,7 @@ use vouch_tests::node::{ACCOUNTS, Node};
 use vouch_tests::paths;
 use vouch_tests::tools::Tool;
 
-use crate::solidity;
+use vouch_tests::solidity;
 
 const RECIPIENT: &str = "0x00000000000000000000000000000000000a11ce";
 

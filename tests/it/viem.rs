@@ -5,7 +5,7 @@ use serde_json::json;
 use vouch_tests::node::Node;
 use vouch_tests::tools::Tool;
 
-use crate::solidity;
+use vouch_tests::solidity;
 
 async fn story(tool: &Tool, node: &Node) -> Result<()> {
     let probe = solidity::artefact("Probe.sol", "Probe").await?;

@@ -6,11 +6,16 @@
 //! **Trusts** nothing: every child process has a time limit and dies with its test.
 //!
 //! **Leaves alone** what is right: that is for the tests in `it/`.
+//!
+//! [`world`] is a market on such a chain with everyone who takes part; [`gas`] measures one.
 
 #![forbid(unsafe_code)]
 
+pub mod gas;
 pub mod node;
 pub mod oracle;
 pub mod paths;
 pub mod rpc;
+pub mod solidity;
 pub mod tools;
+pub mod world;

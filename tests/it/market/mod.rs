@@ -5,7 +5,6 @@ mod permit;
 mod refused;
 mod signed;
 mod token;
-mod world;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +13,7 @@ use anyhow::Result;
 use vouch_abi::IEscrow;
 use vouch_client::{State, send};
 use vouch_protocol::{Clause, Phase, Reason};
-use world::{
+use vouch_tests::world::{
     BOND, COMPUTE_RATE, DATASET_PRICE, MAX_DURATION, MODEL_PRICE, ORACLE_FEE, World, refusal,
 };
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use vouch_abi::{IToken, id};
 use vouch_client::{Error, send};
 
-use super::world::{LOCKED, World, refusal};
+use vouch_tests::world::{LOCKED, World, refusal};
 
 /// The buyer's permit to the escrow for `value`, by its next nonce: `v`, `r` and `s`.
 async fn permit(world: &World, value: U256) -> Result<(u8, B256, B256)> {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use vouch_client::{State, send, verdict};
 use vouch_protocol::{Phase, Reason};
 
-use super::world::{BOND, LOCKED, World, policy, refusal};
+use vouch_tests::world::{BOND, LOCKED, World, policy, refusal};
 
 #[tokio::test]
 async fn orders_that_break_a_rule_are_not_placed() -> Result<()> {
@@ -184,6 +184,7 @@ async fn verdicts_that_do_not_fit_the_order_are_refused() -> Result<()> {
     world
         .submit(&placed, &finish, &[0, 1])
         .await
+        .map(|_| ())
         .or_else(|error| match error.revert() {
             // Observed before the start verdict: make a later one.
             Some(revert) if revert.is("ObservedBeforeStart") => Ok(()),

@@ -7,7 +7,7 @@ use anyhow::Result;
 use vouch_abi::Offer;
 use vouch_client::send;
 
-use super::world::{World, refusal};
+use vouch_tests::world::{World, refusal};
 
 #[tokio::test]
 async fn a_signed_offer_costs_its_owner_nothing_and_ends_when_the_owner_says() -> Result<()> {

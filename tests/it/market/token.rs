@@ -7,7 +7,7 @@ use anyhow::Result;
 use vouch_client::{State, send};
 use vouch_protocol::{Phase, Reason};
 
-use super::world::{Actor, BOND, DATASET_PRICE, LOCKED, MODEL_PRICE, World, refusal};
+use vouch_tests::world::{Actor, BOND, DATASET_PRICE, LOCKED, MODEL_PRICE, World, refusal};
 
 /// What the token's code becomes while it should pay.
 const LIES: [(&str, Bytes); 4] = [
@@ -20,8 +20,17 @@ const LIES: [(&str, Bytes); 4] = [
     ),
 ];
 
-impl World {
+/// What these tests do with a world beside its own.
+trait Lying {
     /// Replaces the token's code and returns what was there.
+    async fn replace_token(&self, code: Bytes) -> Result<Bytes>;
+    /// What the escrow owes an actor.
+    async fn credit(&self, actor: &Actor) -> Result<U256>;
+    /// Withdraws what is credited to an actor, which must be `amount` and arrive.
+    async fn collect(&self, actor: &Actor, amount: U256, lie: &str) -> Result<()>;
+}
+
+impl Lying for World {
     async fn replace_token(&self, code: Bytes) -> Result<Bytes> {
         let market = &self.governor.market;
         let (provider, token) = (&market.provider, market.addresses.token);
@@ -38,7 +47,6 @@ impl World {
         Ok(escrow.creditOf(actor.address(), token).call().await?)
     }
 
-    /// Withdraws what is credited to an actor, which must be `amount` and arrive.
     async fn collect(&self, actor: &Actor, amount: U256, lie: &str) -> Result<()> {
         assert_eq!(self.credit(actor).await?, amount, "{lie}");
         let token = actor.market.addresses.token;

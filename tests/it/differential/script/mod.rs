@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use vouch_tests::node::ACCOUNTS;
 
 use super::step::Script;
-use crate::solidity;
+use vouch_tests::solidity;
 
 sol! {
     contract Probe {

@@ -5,63 +5,84 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, U256};
 use alloy::providers::Provider;
+use alloy::rpc::types::TransactionReceipt;
 use alloy::signers::local::{MnemonicBuilder, PrivateKeySigner};
 use anyhow::{Context, Result, bail};
 use vouch_abi::{LegRequest, Offer, OrderRequest, Policy, Verdict};
 use vouch_client::deploy::{Files, Setup, deploy};
 use vouch_client::order::{Schedule, Wish, leg, price};
-use vouch_client::{Error, Market, Placed, Record, connect, send, verdict};
+use vouch_client::{Deployment, Error, Market, Placed, Record, connect, send, verdict};
 use vouch_protocol::statement::inputs_digest;
 use vouch_protocol::{Clause, Clauses, Phase, Reason};
-use vouch_tests::node::Node;
-use vouch_tests::paths;
+
+use crate::node::Node;
+use crate::paths;
+use crate::solidity;
 
 /// The development mnemonic.
 const MNEMONIC: &str = "test test test test test test test test test test test junk";
-pub(super) const DATASET_PRICE: u64 = 1_000;
-pub(super) const MODEL_PRICE: u64 = 2_000;
-/// Per second.
-pub(super) const COMPUTE_RATE: u64 = 3;
-pub(super) const MAX_DURATION: u32 = 600;
-pub(super) const ORACLE_FEE: u64 = 51;
-pub(super) const BOND: u64 = 500;
+/// Price of the dataset.
+pub const DATASET_PRICE: u64 = 1_000;
+/// Price of the model.
+pub const MODEL_PRICE: u64 = 2_000;
+/// Price of the compute, per second.
+pub const COMPUTE_RATE: u64 = 3;
+/// Longest time of an order, in seconds.
+pub const MAX_DURATION: u32 = 600;
+/// What the operators share.
+pub const ORACLE_FEE: u64 = 51;
+/// What the provider locks.
+pub const BOND: u64 = 500;
 /// What the buyer locks: prices, the longest time, and the fee.
-pub(super) const LOCKED: u64 =
+pub const LOCKED: u64 =
     DATASET_PRICE + MODEL_PRICE + COMPUTE_RATE * MAX_DURATION as u64 + ORACLE_FEE;
 /// What everyone has to begin with.
-pub(super) const MINTED: u64 = 1_000_000;
+pub const MINTED: u64 = 1_000_000;
 
 /// Somebody with a key, and the market as they see it.
 #[derive(Clone, Debug)]
-pub(super) struct Actor {
-    pub(super) signer: PrivateKeySigner,
-    pub(super) market: Market,
+pub struct Actor {
+    /// The key.
+    pub signer: PrivateKeySigner,
+    /// The market through a provider that signs with it.
+    pub market: Market,
 }
 
 impl Actor {
-    pub(super) fn address(&self) -> Address {
+    /// Where the actor's tokens are.
+    pub fn address(&self) -> Address {
         self.signer.address()
     }
 }
 
 /// Everyone, and the chain they share.
 #[derive(Debug)]
-pub(super) struct World {
-    // Ends with the world.
-    _node: Node,
-    pub(super) governor: Actor,
-    pub(super) dataset_owner: Actor,
-    pub(super) model_owner: Actor,
-    pub(super) provider: Actor,
-    pub(super) buyer: Actor,
-    pub(super) stranger: Actor,
-    pub(super) operators: Vec<Actor>,
-    pub(super) legs: Vec<LegRequest>,
+pub struct World {
+    /// The chain; ends with the world.
+    pub node: Node,
+    /// The contracts on it.
+    pub deployment: Deployment,
+    /// Deployed the contracts.
+    pub governor: Actor,
+    /// Sells the dataset.
+    pub dataset_owner: Actor,
+    /// Sells the model.
+    pub model_owner: Actor,
+    /// Sells compute.
+    pub provider: Actor,
+    /// Pays.
+    pub buyer: Actor,
+    /// Has no part in any order.
+    pub stranger: Actor,
+    /// Sign verdicts.
+    pub operators: Vec<Actor>,
+    /// The three published offers.
+    pub legs: Vec<LegRequest>,
     orders: u8,
 }
 
 /// Dataset and model may be used for inference on at least one GPU that cannot be debugged.
-pub(super) fn policy() -> Policy {
+pub fn policy() -> Policy {
     let required = Clauses::NONE.with(Clause::DebugOff).with(Clause::GpuCount);
     let required = required.with(Clause::Purposes).with(Clause::MaxDuration);
     Policy {
@@ -74,11 +95,37 @@ pub(super) fn policy() -> Policy {
 }
 
 /// The purpose "infer".
-pub(super) const INFER: u8 = 1 << 2;
+pub const INFER: u8 = 1 << 2;
+
+/// How a world differs from the ordinary one.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How many of the three operators must agree.
+    pub quorum: u16,
+    /// Pay in `Coin.sol`, a plain ERC-20 of the EVM, instead of the market's own test token.
+    pub coin: bool,
+    /// Whether everyone holds tokens from the beginning, or only those who have to pay.
+    pub everyone_holds: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            quorum: 2,
+            coin: false,
+            everyone_holds: true,
+        }
+    }
+}
 
 impl World {
     /// A chain with the contracts, offers published, everyone with tokens.
-    pub(super) async fn new() -> Result<Self> {
+    pub async fn new() -> Result<Self> {
+        Self::with(Options::default()).await
+    }
+
+    /// The same with other options.
+    pub async fn with(options: Options) -> Result<Self> {
         let node = Node::devnet(&[]).await?;
         let signer = |index: u32| -> Result<PrivateKeySigner> {
             Ok(MnemonicBuilder::from_phrase(MNEMONIC)
@@ -92,7 +139,7 @@ impl World {
         let setup = Setup {
             governor: signer(0)?.address(),
             operators: operators.iter().map(PrivateKeySigner::address).collect(),
-            quorum: 2,
+            quorum: options.quorum,
             fee: U256::from(10),
             token_name: "Test Dollar".into(),
             token_symbol: "TUSD".into(),
@@ -105,7 +152,10 @@ impl World {
         let deployment = deploy(&governor, &setup, &files, |_| ())
             .await
             .context("deploying")?;
-        let market = Market::open(&deployment, governor).await?;
+        let mut market = Market::open(&deployment, governor.clone()).await?;
+        if options.coin {
+            market.addresses.token = solidity::create(&governor, "Coin.sol", "Coin").await?;
+        }
         let mut actors = Vec::new();
         for index in 0..8 {
             let signer = signer(index)?;
@@ -126,7 +176,8 @@ impl World {
             signer: stranger,
         };
         let mut world = Self {
-            _node: node,
+            node,
+            deployment,
             governor,
             dataset_owner,
             model_owner,
@@ -137,18 +188,21 @@ impl World {
             legs: Vec::new(),
             orders: 0,
         };
-        world.fund().await?;
+        world.fund(options.everyone_holds).await?;
         world.publish().await?;
         Ok(world)
     }
 
-    async fn fund(&self) -> Result<()> {
+    async fn fund(&self, everyone: bool) -> Result<()> {
         for actor in self.everyone().into_values() {
-            self.governor
-                .market
-                .mint(actor.address(), U256::from(MINTED))
-                .await?;
-            if [self.buyer.address(), self.provider.address()].contains(&actor.address()) {
+            let pays = [self.buyer.address(), self.provider.address()].contains(&actor.address());
+            if everyone || pays {
+                self.governor
+                    .market
+                    .mint(actor.address(), U256::from(MINTED))
+                    .await?;
+            }
+            if pays {
                 actor
                     .market
                     .approve(actor.market.addresses.token, U256::MAX)
@@ -198,7 +252,7 @@ impl World {
     }
 
     /// Everyone who may hold tokens, by name.
-    pub(super) fn everyone(&self) -> BTreeMap<&'static str, &Actor> {
+    pub fn everyone(&self) -> BTreeMap<&'static str, &Actor> {
         BTreeMap::from([
             ("dataset owner", &self.dataset_owner),
             ("model owner", &self.model_owner),
@@ -211,7 +265,7 @@ impl World {
     }
 
     /// What each has gained or lost since the beginning, credits counted, and who is unchanged left out.
-    pub(super) async fn changes(&self) -> Result<BTreeMap<&'static str, i64>> {
+    pub async fn changes(&self) -> Result<BTreeMap<&'static str, i64>> {
         let market = &self.governor.market;
         let token = market.addresses.token;
         let mut changes = BTreeMap::new();
@@ -232,7 +286,7 @@ impl World {
     }
 
     /// Tokens the escrow holds beyond what it owes: never negative, and nothing is ever left over.
-    pub(super) async fn surplus(&self) -> Result<U256> {
+    pub async fn surplus(&self) -> Result<U256> {
         let market = &self.governor.market;
         let (token, escrow) = (market.addresses.token, market.addresses.escrow);
         let held = market.balance(token, escrow).await?;
@@ -242,7 +296,7 @@ impl World {
     }
 
     /// A request for all three offers; no two are equal.
-    pub(super) async fn request(&mut self) -> Result<OrderRequest> {
+    pub async fn request(&mut self) -> Result<OrderRequest> {
         let request = self.unchecked_request().await?;
         assert_eq!(
             price(&request),
@@ -253,7 +307,7 @@ impl World {
     }
 
     /// As [`request`](Self::request), where a test has changed the offers.
-    pub(super) async fn unchecked_request(&mut self) -> Result<OrderRequest> {
+    pub async fn unchecked_request(&mut self) -> Result<OrderRequest> {
         self.orders += 1;
         let wish = Wish {
             purpose: INFER,
@@ -275,20 +329,20 @@ impl World {
     }
 
     /// Places an order.
-    pub(super) async fn place(&mut self) -> Result<Placed> {
+    pub async fn place(&mut self) -> Result<Placed> {
         let request = self.request().await?;
         Ok(self.buyer.market.place(request).await?.0)
     }
 
     /// Places an order and has it accepted.
-    pub(super) async fn accepted(&mut self) -> Result<Placed> {
+    pub async fn accepted(&mut self) -> Result<Placed> {
         let placed = self.place().await?;
         send(self.provider.market.escrow().accept(placed.terms.clone())).await?;
         Ok(placed)
     }
 
     /// Places an order, has it accepted and started on `device`.
-    pub(super) async fn running(&mut self, device: u8) -> Result<Placed> {
+    pub async fn running(&mut self, device: u8) -> Result<Placed> {
         let placed = self.accepted().await?;
         let verdict = self
             .verdict(&placed, Phase::Start, Reason::Accepted, device)
@@ -298,7 +352,7 @@ impl World {
     }
 
     /// A verdict that says everything holds for every leg, observed now.
-    pub(super) async fn verdict(
+    pub async fn verdict(
         &self,
         placed: &Placed,
         phase: Phase,
@@ -342,11 +396,7 @@ impl World {
     }
 
     /// Signatures of some operators.
-    pub(super) fn sign(
-        &self,
-        verdict: &Verdict,
-        operators: &[usize],
-    ) -> Result<Vec<verdict::Signed>> {
+    pub fn sign(&self, verdict: &Verdict, operators: &[usize]) -> Result<Vec<verdict::Signed>> {
         let digest = verdict::digest(verdict, &self.governor.market.domain());
         let signed = operators
             .iter()
@@ -355,12 +405,12 @@ impl World {
     }
 
     /// Submits a verdict that some operators signed. Anyone may: the stranger does.
-    pub(super) async fn submit(
+    pub async fn submit(
         &self,
         placed: &Placed,
         verdict: &Verdict,
         operators: &[usize],
-    ) -> Result<(), Error> {
+    ) -> Result<TransactionReceipt, Error> {
         let signatures = self.sign(verdict, operators).map_err(|e| Error::Decode {
             what: "signature",
             detail: e.to_string(),
@@ -368,16 +418,16 @@ impl World {
         let signatures = verdict::concatenate(signatures);
         let escrow = self.stranger.market.escrow();
         let call = escrow.submitVerdict(placed.terms.clone(), verdict.clone(), signatures);
-        send(call).await.map(|_| ())
+        send(call).await
     }
 
     /// What the escrow keeps of an order.
-    pub(super) async fn record(&self, placed: &Placed) -> Result<Record> {
+    pub async fn record(&self, placed: &Placed) -> Result<Record> {
         Ok(self.buyer.market.record(placed.order).await?)
     }
 
     /// Lets `seconds` pass.
-    pub(super) async fn pass(&self, seconds: u64) -> Result<()> {
+    pub async fn pass(&self, seconds: u64) -> Result<()> {
         let provider = &self.governor.market.provider;
         let _: serde_json::Value = provider
             .raw_request("evm_increaseTime".into(), [seconds])
@@ -388,7 +438,7 @@ impl World {
 }
 
 /// The name of the error with which a contract refused.
-pub(super) fn refusal<T>(result: Result<T, Error>) -> Result<String> {
+pub fn refusal<T>(result: Result<T, Error>) -> Result<String> {
     match result {
         Ok(_) => bail!("expected a refusal, but the call succeeded"),
         Err(error) => match error.revert() {
