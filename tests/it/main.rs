@@ -1,12 +1,14 @@
 //! The whole system with the real tools, one module for each story.
 
 mod alloy_client;
+mod cache;
 mod demo;
+mod deploy;
 mod differential;
 mod docs;
 mod foundry;
 mod imports;
+mod interop;
 mod market;
-mod solidity;
 mod stylus;
 mod viem;

@@ -1,0 +1,406 @@
+//! What should come of every step: a ledger in plain numbers, written from the protocol's text and
+//! sharing no code with the contracts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy::primitives::{Address, B256};
+
+use crate::market::{
+    BOND, BUYERS, DATASET_OWNER, DATASET_PRICE, FEE, LOCKED, MAX_DURATION, MAX_USES,
+    MAX_USES_PER_BUYER, MINTED, MODEL_OWNER, MODEL_PRICE, OPERATORS, PACE, PROVIDER, QUORUM, RATE,
+    VOLUME,
+};
+use crate::step::{Finding, Mode, Twist};
+
+/// Where an order stands; the numbers are the protocol's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the protocol's names")]
+pub enum State {
+    Placed = 1,
+    Accepted = 2,
+    Running = 3,
+    Finished = 4,
+    Settled = 5,
+    Refunded = 6,
+}
+
+/// An order, as far as money is concerned.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Its id on chain.
+    pub id: B256,
+    /// Who pays.
+    pub buyer: usize,
+    /// In which token.
+    pub token: usize,
+    /// Seconds for disputes.
+    pub window: u64,
+    /// When it was placed: deadlines follow in steps of [`PACE`].
+    pub placed_at: u64,
+    /// Where it stands.
+    pub state: State,
+    started_at: u64,
+    finished_at: u64,
+    /// The finish verdict: when it was observed, and whether the dataset's condition holds.
+    finding: (u64, bool),
+    device: u8,
+    /// Refunded: its volume and uses are for sale again.
+    restored: bool,
+}
+
+impl Order {
+    fn deadline(&self) -> u64 {
+        let steps = match self.state {
+            State::Placed => 1,
+            State::Accepted => 2,
+            _ => 3,
+        };
+        self.placed_at + steps * PACE
+    }
+
+    /// Whether money can no longer move.
+    pub fn is_over(&self) -> bool {
+        self.state >= State::Settled
+    }
+
+    /// Whether a deadline ends it at `now`.
+    pub fn expires(&self, now: u64) -> bool {
+        self.state < State::Finished && now > self.deadline()
+    }
+}
+
+/// A verdict as the model sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Submission {
+    /// Which order, by its place.
+    pub order: usize,
+    /// The phase it is about.
+    pub finish: bool,
+    /// What it says.
+    pub finding: Finding,
+    /// When the evidence was observed.
+    pub observed_at: u64,
+    /// Who signed, one bit for each key.
+    pub signers: u8,
+    /// On which device.
+    pub device: u8,
+    /// What is wrong with it.
+    pub twist: Twist,
+}
+
+/// The market in plain numbers.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Seconds of Unix time.
+    pub now: u64,
+    /// No new orders.
+    pub paused: bool,
+    /// How each token behaves.
+    pub modes: [Mode; 2],
+    /// Everything ever ordered.
+    pub orders: Vec<Order>,
+    /// Numbers of the keys that are operators'.
+    pub operators: BTreeSet<usize>,
+    /// Addresses of the keys, ascending.
+    pub signers: Vec<Address>,
+    /// Held by each account, of each token.
+    pub balances: BTreeMap<(usize, Address), u128>,
+    /// Owed by the escrow to each account, of each token.
+    pub credits: BTreeMap<(usize, Address), u128>,
+    /// Owed by the escrow altogether, of each token.
+    pub owed: [u128; 2],
+    /// Uses left of each token's offers.
+    pub volume: [u64; 2],
+    /// Uses counted for the dataset's policy, in total and by buyer.
+    pub uses: (u64, [u64; 2]),
+    /// Order and last second, by device.
+    devices: BTreeMap<u8, (usize, u64)>,
+}
+
+impl Model {
+    /// A fresh market.
+    pub fn new(now: u64, signers: Vec<Address>) -> Self {
+        let payers = [PROVIDER, BUYERS[0], BUYERS[1]];
+        let balances = payers
+            .into_iter()
+            .flat_map(|payer| [((0, payer), MINTED), ((1, payer), MINTED)])
+            .collect();
+        Self {
+            now,
+            paused: false,
+            modes: [Mode::Honest; 2],
+            orders: Vec::new(),
+            operators: (0..OPERATORS).collect(),
+            signers,
+            balances,
+            credits: BTreeMap::new(),
+            owed: [0; 2],
+            volume: [VOLUME; 2],
+            uses: (0, [0; 2]),
+            devices: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a token lets itself be taken in.
+    fn takes_in(&self, token: usize) -> bool {
+        matches!(
+            self.modes[token],
+            Mode::Honest | Mode::Silent | Mode::Reenters
+        )
+    }
+
+    fn pull(&mut self, token: usize, from: Address, amount: u128) {
+        *self.balances.entry((token, from)).or_default() -= amount;
+        self.owed[token] += amount;
+    }
+
+    /// Pays, or credits where the token does not pay.
+    fn pay(&mut self, token: usize, to: Address, amount: u128) {
+        if amount == 0 {
+            return;
+        }
+        self.owed[token] -= amount;
+        if !self.push(token, to, amount) {
+            self.owed[token] += amount;
+            *self.credits.entry((token, to)).or_default() += amount;
+        }
+    }
+
+    fn push(&mut self, token: usize, to: Address, amount: u128) -> bool {
+        let arrives = match self.modes[token] {
+            Mode::Honest | Mode::Silent | Mode::Reenters => amount,
+            Mode::TakesFee => amount - amount / 100 - 1,
+            Mode::Reverts | Mode::Refuses | Mode::Burns => return false,
+        };
+        *self.balances.entry((token, to)).or_default() += arrives;
+        true
+    }
+
+    /// Whether an order may be placed; `again`: with terms that were placed before.
+    pub fn may_place(&self, buyer: usize, token: usize, again: bool) -> bool {
+        let held = self.balances.get(&(token, BUYERS[buyer])).copied();
+        !self.paused
+            && !again
+            && self.volume[token] > 0
+            && self.uses.0 < MAX_USES
+            && self.uses.1[buyer] < MAX_USES_PER_BUYER
+            && self.takes_in(token)
+            && held.unwrap_or_default() >= LOCKED
+    }
+
+    /// An order was placed.
+    pub fn place(&mut self, id: B256, buyer: usize, token: usize, window: u64) {
+        self.pull(token, BUYERS[buyer], LOCKED);
+        self.volume[token] -= 1;
+        self.uses.0 += 1;
+        self.uses.1[buyer] += 1;
+        self.orders.push(Order {
+            id,
+            buyer,
+            token,
+            window,
+            placed_at: self.now,
+            state: State::Placed,
+            started_at: 0,
+            finished_at: 0,
+            finding: (0, false),
+            device: 0,
+            restored: false,
+        });
+    }
+
+    /// Whether the provider may accept.
+    pub fn may_accept(&self, order: usize, by_stranger: bool) -> bool {
+        let order = &self.orders[order];
+        let held = self.balances.get(&(order.token, PROVIDER)).copied();
+        !by_stranger
+            && order.state == State::Placed
+            && self.now <= order.deadline()
+            && self.takes_in(order.token)
+            && held.unwrap_or_default() >= BOND
+    }
+
+    /// The provider accepted.
+    pub fn accept(&mut self, order: usize) {
+        self.orders[order].state = State::Accepted;
+        self.pull(self.orders[order].token, PROVIDER, BOND);
+    }
+
+    /// Whether a verdict counts.
+    pub fn may_submit(&self, given: &Submission) -> bool {
+        let order = &self.orders[given.order];
+        let phase = if given.finish {
+            State::Running
+        } else {
+            State::Accepted
+        };
+        let signed = (0..self.signers.len()).filter(|key| given.signers >> key & 1 == 1);
+        let signed: Vec<usize> = signed.collect();
+        let accepted = matches!(given.finding, Finding::Accepted { .. });
+        let intact = match given.twist {
+            Twist::None => true,
+            // A rejection says nothing of inputs.
+            Twist::OtherInputs => !accepted,
+            _ => false,
+        };
+        let busy = self
+            .devices
+            .get(&given.device)
+            .is_some_and(|&(holder, until)| holder != given.order && self.now <= until);
+        intact
+            && order.state == phase
+            && self.now <= order.deadline()
+            && given.observed_at <= self.now
+            && given.observed_at >= order.started_at
+            && given.finding != Finding::Inconclusive
+            && signed.len() >= QUORUM
+            && signed.iter().all(|key| self.operators.contains(key))
+            && (given.finish || !accepted || !busy)
+    }
+
+    /// A verdict counted.
+    pub fn submit(&mut self, given: &Submission) {
+        let place = given.order;
+        if let Finding::Accepted { dataset } = given.finding {
+            let order = &mut self.orders[place];
+            if given.finish {
+                order.state = State::Finished;
+                order.finished_at = self.now;
+                order.finding = (given.observed_at, dataset);
+            } else {
+                order.state = State::Running;
+                order.started_at = given.observed_at;
+                order.device = given.device;
+                let until = order.placed_at + 3 * PACE;
+                self.devices.insert(given.device, (place, until));
+                return;
+            }
+        }
+        // Any other verdict gives back the devices that it names and the order holds.
+        if self
+            .devices
+            .get(&given.device)
+            .is_some_and(|(holder, _)| *holder == place)
+        {
+            self.devices.remove(&given.device);
+        }
+        self.reward(self.orders[place].token, given.signers);
+        match given.finding {
+            Finding::Accepted { .. } if self.orders[place].window == 0 => self.settle(place),
+            Finding::Accepted { .. } => {}
+            finding => self.give_back(place, finding == Finding::Forged, false),
+        }
+    }
+
+    /// Signers share the fee; what does not divide is the first's.
+    fn reward(&mut self, token: usize, signers: u8) {
+        let signed: Vec<Address> = (0..self.signers.len())
+            .filter(|key| signers >> key & 1 == 1)
+            .map(|key| self.signers[key])
+            .collect();
+        let count = signed.len() as u128;
+        for (place, signer) in signed.into_iter().enumerate() {
+            let rest = if place == 0 { FEE % count } else { 0 };
+            *self.credits.entry((token, signer)).or_default() += FEE / count + rest;
+        }
+    }
+
+    /// Whether a finished order may be settled.
+    pub fn may_settle(&self, order: usize) -> bool {
+        let order = &self.orders[order];
+        order.state == State::Finished && self.now >= order.finished_at + order.window
+    }
+
+    /// Everybody gets what the verdict says.
+    pub fn settle(&mut self, place: usize) {
+        let order = self.orders[place].clone();
+        self.orders[place].state = State::Settled;
+        let (observed_at, dataset) = order.finding;
+        let seconds = u128::from(observed_at - order.started_at).min(MAX_DURATION.into());
+        let dataset = if dataset { DATASET_PRICE } else { 0 };
+        let compute = RATE * seconds;
+        let paid = dataset + MODEL_PRICE + compute;
+        let token = order.token;
+        self.pay(token, DATASET_OWNER, dataset);
+        self.pay(token, MODEL_OWNER, MODEL_PRICE);
+        self.pay(token, PROVIDER, compute + BOND);
+        self.pay(token, BUYERS[order.buyer], LOCKED - FEE - paid);
+    }
+
+    /// Whether a deadline ends the order now.
+    pub fn may_refund(&self, order: usize) -> bool {
+        self.orders[order].expires(self.now)
+    }
+
+    /// A deadline ended the order.
+    pub fn refund(&mut self, place: usize) {
+        self.give_back(place, false, true);
+    }
+
+    fn give_back(&mut self, place: usize, forged: bool, fee: bool) {
+        let order = self.orders[place].clone();
+        self.orders[place].state = State::Refunded;
+        let bond = if order.state >= State::Accepted {
+            BOND
+        } else {
+            0
+        };
+        let (to_buyer, to_provider) = if forged { (bond, 0) } else { (0, bond) };
+        let fee = if fee { FEE } else { 0 };
+        self.pay(order.token, PROVIDER, to_provider);
+        self.pay(
+            order.token,
+            BUYERS[order.buyer],
+            LOCKED - FEE + fee + to_buyer,
+        );
+    }
+
+    /// Whether a refunded order's volume and uses may be given back.
+    pub fn may_restore(&self, order: usize) -> bool {
+        let order = &self.orders[order];
+        order.state == State::Refunded && !order.restored
+    }
+
+    /// A refunded order's volume and uses were given back.
+    pub fn restore(&mut self, place: usize) {
+        self.orders[place].restored = true;
+        let (token, buyer) = (self.orders[place].token, self.orders[place].buyer);
+        self.volume[token] += 1;
+        self.uses.0 -= 1;
+        self.uses.1[buyer] -= 1;
+    }
+
+    /// What an account may withdraw, if the token lets it.
+    pub fn may_withdraw(&self, token: usize, account: Address) -> Option<u128> {
+        let credit = self
+            .credits
+            .get(&(token, account))
+            .copied()
+            .unwrap_or_default();
+        let pays = !matches!(
+            self.modes[token],
+            Mode::Reverts | Mode::Refuses | Mode::Burns
+        );
+        (credit > 0 && pays).then_some(credit)
+    }
+
+    /// An account withdrew all it is owed.
+    pub fn withdraw(&mut self, token: usize, account: Address) {
+        let credit = self.credits.remove(&(token, account)).unwrap_or_default();
+        self.owed[token] -= credit;
+        self.push(token, account, credit);
+    }
+
+    /// Whether the governor may exchange one operator for another.
+    pub fn may_rotate(&self, out: usize, into: usize) -> bool {
+        // Removals come before additions.
+        self.operators.contains(&out) && (out == into || !self.operators.contains(&into))
+    }
+
+    /// The governor exchanged one operator for another.
+    pub fn rotate(&mut self, out: usize, into: usize) {
+        self.operators.remove(&out);
+        self.operators.insert(into);
+    }
+}

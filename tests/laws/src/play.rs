@@ -1,0 +1,605 @@
+//! Plays steps against the contracts and the model, and compares after each.
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::sol_types::SolCall;
+use anyhow::{Context, Result, bail, ensure};
+use vouch_abi::{IAttestation, IEscrow, IOffers, IUsage, OrderRequest, Terms, Verdict};
+use vouch_client::verdict::SIGNATURE_LEN;
+use vouch_protocol::{Clause, Phase, Reason};
+
+use crate::lab::Reverted;
+use crate::market::{
+    BUYERS, DATASET_OWNER, GOVERNOR, ITrouble, MAX_USES, MODEL_OWNER, Market, PROVIDER, STRANGER,
+    VOLUME, policy,
+};
+use crate::model::{Model, State, Submission};
+use crate::step::{About, Finding, Mode, Step, Twist};
+
+/// After this many steps everything is compared, not only what the step touched.
+const AUDIT: usize = 8;
+/// Longer than any deadline of an order placed before.
+const LONG: u64 = 10_000;
+
+/// How often what happened, for judging whether a run meant anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Steps tried.
+    pub steps: u64,
+    /// Steps that changed something.
+    pub effective: u64,
+    /// Orders placed.
+    pub placed: u64,
+    /// Orders that were paid.
+    pub settled: u64,
+    /// Orders that were refunded.
+    pub refunded: u64,
+    /// Submissions of verdicts that were refused.
+    pub refused_verdicts: u64,
+}
+
+impl Tally {
+    /// Adds another run's.
+    pub const fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.effective += other.effective;
+        self.placed += other.placed;
+        self.settled += other.settled;
+        self.refunded += other.refunded;
+        self.refused_verdicts += other.refused_verdicts;
+    }
+}
+
+/// The contracts, the model, and what has to be remembered to go on.
+#[derive(Debug)]
+pub struct Play {
+    market: Market,
+    model: Model,
+    terms: Vec<Terms>,
+    requests: Vec<(usize, OrderRequest)>,
+    submissions: Vec<(Submission, Vec<u8>)>,
+    /// The verdict that finished each order.
+    finished: Vec<Option<Verdict>>,
+    tally: Tally,
+}
+
+/// Plays a whole sequence and then brings everything to its end.
+///
+/// # Errors
+/// A law is broken; the error says which, after which step.
+pub fn play(steps: &[Step]) -> Result<Tally> {
+    let mut play = Play::new();
+    for (number, step) in (1..).zip(steps) {
+        let before = play.tally.effective;
+        play.step(step)
+            .and_then(|()| play.compare(play.tally.effective > before, number % AUDIT == 0))
+            .with_context(|| format!("after step {number}, {step:?}"))?;
+    }
+    play.end().context("at the end")
+}
+
+impl Play {
+    fn new() -> Self {
+        let market = Market::new();
+        let signers = market.keys.iter().map(|key| key.address()).collect();
+        Self {
+            model: Model::new(market.lab.now(), signers),
+            market,
+            terms: Vec::new(),
+            requests: Vec::new(),
+            submissions: Vec::new(),
+            finished: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// The number of an order that exists.
+    fn order(&self, number: usize) -> Option<usize> {
+        number.checked_rem(self.terms.len())
+    }
+
+    /// Everyone who may hold tokens or credits.
+    fn accounts(&self) -> Vec<Address> {
+        let fixed = [DATASET_OWNER, MODEL_OWNER, PROVIDER, BUYERS[0], BUYERS[1]];
+        let signers = self.model.signers.iter().copied();
+        fixed.into_iter().chain(signers).collect()
+    }
+
+    /// The contracts' answer must be the model's.
+    fn agree<T>(&mut self, expected: bool, found: &Result<T, Reverted>) -> Result<bool> {
+        match (expected, found) {
+            (true, Err(data)) => bail!("expected to succeed, but it reverted with {data}"),
+            (false, Ok(_)) => bail!("expected a refusal, but it succeeded"),
+            _ => {}
+        }
+        self.tally.effective += u64::from(expected);
+        Ok(expected)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<()> {
+        self.tally.steps += 1;
+        match *step {
+            Step::Pass { seconds } => self.pass(seconds),
+            Step::Place {
+                buyer,
+                token,
+                window,
+                again,
+            } => self.place(buyer, token, window, again)?,
+            Step::Accept { order, by_stranger } => {
+                let Some(order) = self.order(order) else {
+                    return Ok(());
+                };
+                let terms = self.terms[order].clone();
+                let from = if by_stranger { STRANGER } else { PROVIDER };
+                let expected = self.model.may_accept(order, by_stranger);
+                let found = self.tell(from, &IEscrow::acceptCall { terms });
+                if self.agree(expected, &found)? {
+                    self.model.accept(order);
+                }
+            }
+            Step::Verdict {
+                order,
+                about,
+                finding,
+                age,
+                signers,
+                device,
+                twist,
+            } => {
+                let Some(order) = self.order(order) else {
+                    return Ok(());
+                };
+                let now = self.model.now;
+                let finish = match about {
+                    About::Next => self.model.orders[order].state >= State::Running,
+                    About::Start => false,
+                    About::Finish => true,
+                };
+                let given = Submission {
+                    order,
+                    finish,
+                    finding,
+                    observed_at: now.saturating_add_signed(-age),
+                    signers,
+                    device,
+                    twist,
+                };
+                let call = self.submission(&given);
+                self.submit(given, call)?;
+            }
+            Step::Replay { submission } => {
+                let Some(at) = submission.checked_rem(self.submissions.len()) else {
+                    return Ok(());
+                };
+                let (given, call) = self.submissions[at].clone();
+                self.submit(given, call)?;
+            }
+            Step::Settle { order } => {
+                let Some(order) = self.order(order) else {
+                    return Ok(());
+                };
+                self.settle(order)?;
+            }
+            Step::Refund { order } => {
+                let Some(order) = self.order(order) else {
+                    return Ok(());
+                };
+                let terms = self.terms[order].clone();
+                let expected = self.model.may_refund(order);
+                let found = self.tell(STRANGER, &IEscrow::refundCall { terms });
+                if self.agree(expected, &found)? {
+                    self.model.refund(order);
+                }
+            }
+            Step::Restore { order } => {
+                let Some(order) = self.order(order) else {
+                    return Ok(());
+                };
+                let terms = self.terms[order].clone();
+                let expected = self.model.may_restore(order);
+                let found = self.tell(STRANGER, &IEscrow::restoreCall { terms });
+                if self.agree(expected, &found)? {
+                    self.model.restore(order);
+                }
+            }
+            Step::Withdraw { account, token } => {
+                let account = self.accounts()[account];
+                self.withdraw(account, token)?;
+            }
+            Step::Misbehave { token, mode, order } => self.misbehave(token, mode, order)?,
+            Step::Rotate { out, into } => self.rotate(out, into)?,
+            Step::Pause { paused } => {
+                let found = self.tell(GOVERNOR, &IEscrow::setPausedCall { paused });
+                self.agree(true, &found)?;
+                self.model.paused = paused;
+            }
+            Step::Intrude { call, order } => self.intrude(call, order)?,
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.market.lab.pass(seconds);
+        self.model.now += seconds;
+        self.tally.effective += 1;
+    }
+
+    fn tell(&mut self, from: Address, call: &impl SolCall) -> Result<(), Reverted> {
+        let escrow = self.market.escrow;
+        self.market.lab.tell(from, escrow, call).map(|_| ())
+    }
+
+    fn place(&mut self, buyer: usize, token: usize, window: u64, again: bool) -> Result<()> {
+        let last = self.requests.last().filter(|_| again).cloned();
+        let again = last.is_some();
+        let salt = self.requests.len() as u64;
+        let (buyer, request) =
+            last.unwrap_or_else(|| (buyer, self.market.request(token, window, salt)));
+        let expected = self.model.may_place(buyer, token, again);
+        let found = self.market.place(BUYERS[buyer], request.clone());
+        if self.agree(expected, &found)?
+            && let Ok((id, terms)) = found
+        {
+            self.model.place(id, buyer, token, window);
+            self.terms.push(terms);
+            self.requests.push((buyer, request));
+            self.finished.push(None);
+            self.tally.placed += 1;
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, given: Submission, call: Vec<u8>) -> Result<()> {
+        let expected = self.model.may_submit(&given);
+        let escrow = self.market.escrow;
+        let found = self.market.lab.send(STRANGER, escrow, call.clone());
+        if self.agree(expected, &found)? {
+            if given.finish && matches!(given.finding, Finding::Accepted { .. }) {
+                let decoded = IEscrow::submitVerdictCall::abi_decode(&call)?;
+                self.finished[given.order] = Some(decoded.verdict);
+            }
+            self.model.submit(&given);
+        } else {
+            self.tally.refused_verdicts += 1;
+        }
+        self.submissions.push((given, call));
+        Ok(())
+    }
+
+    /// The calldata of a submission, with what is wrong with it.
+    fn submission(&self, given: &Submission) -> Vec<u8> {
+        let mut terms = self.terms[given.order].clone();
+        let phase = if given.finish {
+            Phase::Finish
+        } else {
+            Phase::Start
+        };
+        let id = self.model.orders[given.order].id;
+        let mut verdict = self.market.verdict(id, &terms, phase, given.device);
+        verdict.observedAt = given.observed_at;
+        verdict.reason = match given.finding {
+            Finding::Accepted { .. } => Reason::Accepted,
+            Finding::Policy => Reason::DebugEnabled,
+            Finding::Forged => Reason::GpuSignatureInvalid,
+            Finding::Inconclusive => Reason::CollateralExpired,
+        }
+        .code();
+        if given.finding == (Finding::Accepted { dataset: false }) {
+            verdict.clauses &= !U256::from(Clause::DebugOff.bit().0);
+        }
+        let signers: Vec<usize> = (0..self.market.keys.len())
+            .filter(|key| given.signers >> key & 1 == 1)
+            .collect();
+        match given.twist {
+            Twist::OtherInputs => verdict.inputs = B256::repeat_byte(1),
+            Twist::OtherTerms => terms.bond += U256::from(1),
+            _ => {}
+        }
+        let (chain, attestation) = (self.market.lab.chain_id(), self.market.attestation);
+        let sign = |verdict: &Verdict| self.market.sign(verdict, &signers);
+        let signatures = match given.twist {
+            Twist::OtherChain => self
+                .market
+                .sign_for(&verdict, &signers, chain + 1, attestation),
+            Twist::OtherContract => {
+                let escrow = self.market.escrow;
+                self.market.sign_for(&verdict, &signers, chain, escrow)
+            }
+            Twist::OtherOrder => sign(&Verdict {
+                order: B256::repeat_byte(0x0d),
+                ..verdict.clone()
+            }),
+            Twist::Tampered => {
+                let signed = sign(&verdict);
+                verdict.sessionKey = B256::repeat_byte(0x66);
+                signed
+            }
+            twist => spoil(twist, &sign(&verdict)),
+        };
+        IEscrow::submitVerdictCall {
+            terms,
+            verdict,
+            signatures,
+        }
+        .abi_encode()
+    }
+
+    fn settle(&mut self, order: usize) -> Result<()> {
+        let terms = self.terms[order].clone();
+        let expected = self.model.may_settle(order);
+        let verdict = self.finished[order].clone().unwrap_or_default();
+        let found = self.tell(STRANGER, &IEscrow::settleCall { terms, verdict });
+        if self.agree(expected, &found)? {
+            self.model.settle(order);
+        }
+        Ok(())
+    }
+
+    fn withdraw(&mut self, account: Address, token: usize) -> Result<()> {
+        let expected = self.model.may_withdraw(token, account);
+        let call = IEscrow::withdrawCall {
+            token: self.market.tokens[token],
+        };
+        let found = self.tell(account, &call);
+        if self.agree(expected.is_some(), &found)? {
+            self.model.withdraw(token, account);
+        }
+        Ok(())
+    }
+
+    fn misbehave(&mut self, token: usize, mode: Mode, order: usize) -> Result<()> {
+        let data: Bytes = match self.order(order) {
+            Some(order) => {
+                let terms = self.terms[order].clone();
+                IEscrow::refundCall { terms }.abi_encode().into()
+            }
+            None => Bytes::new(),
+        };
+        let target = self.market.escrow;
+        self.market.misbehave(token, mode as u8, target, data)?;
+        self.model.modes[token] = mode;
+        Ok(())
+    }
+
+    fn rotate(&mut self, out: usize, into: usize) -> Result<()> {
+        let address = |key: usize| self.model.signers[key];
+        let call = IAttestation::setOperatorsCall {
+            added: vec![address(into)],
+            removed: vec![address(out)],
+            quorum: u16::try_from(crate::market::QUORUM)?,
+        };
+        let expected = self.model.may_rotate(out, into);
+        let attestation = self.market.attestation;
+        let found = self.market.lab.tell(GOVERNOR, attestation, &call);
+        if self.agree(expected, &found)? {
+            self.model.rotate(out, into);
+        }
+        Ok(())
+    }
+
+    /// What is not for strangers is refused to them.
+    fn intrude(&mut self, call: usize, order: usize) -> Result<()> {
+        let market = &self.market;
+        let offer = vouch_abi::id::offer_id(&market.legs[0][0].offer);
+        let (offers, usage) = (market.offers, market.usage);
+        let (attestation, escrow) = (market.attestation, market.escrow);
+        let id = vouch_abi::id::policy_id(&policy());
+        let terms = self.order(order).map(|order| self.terms[order].clone());
+        let (to, data) = match call {
+            0 => {
+                let call = IOffers::sellCall {
+                    buyer: BUYERS[0],
+                    request: market.request(0, 0, 0),
+                };
+                (offers, call.abi_encode())
+            }
+            1 => (
+                offers,
+                IOffers::restoreCall {
+                    offers: vec![offer],
+                }
+                .abi_encode(),
+            ),
+            2 => {
+                let call = IUsage::releaseCall {
+                    ids: vec![id],
+                    clauses: vec![u32::MAX],
+                    buyer: BUYERS[0],
+                };
+                (usage, call.abi_encode())
+            }
+            3 => {
+                let verdict = Verdict::default();
+                let call = IAttestation::admitCall {
+                    signatures: market.sign(&verdict, &[0, 1, 2]),
+                    verdict,
+                    busyUntil: u64::MAX,
+                };
+                (attestation, call.abi_encode())
+            }
+            4 => {
+                let call = IAttestation::setOperatorsCall {
+                    added: vec![STRANGER],
+                    removed: vec![],
+                    quorum: 1,
+                };
+                (attestation, call.abi_encode())
+            }
+            5 => (escrow, IEscrow::setPausedCall { paused: true }.abi_encode()),
+            6 => (offers, IOffers::cancelCall { offer }.abi_encode()),
+            _ => {
+                let call = IEscrow::submitEvidenceCall {
+                    terms: terms.unwrap_or_default(),
+                    phase: 1,
+                    attempt: 0,
+                    evidence: B256::ZERO,
+                    outputs: B256::ZERO,
+                    uri: String::new(),
+                };
+                (escrow, call.abi_encode())
+            }
+        };
+        let found = self.market.lab.send(STRANGER, to, data);
+        self.agree(false, &found)?;
+        Ok(())
+    }
+
+    /// The laws. Where nothing has changed the escrow need not be asked what it owes.
+    fn compare(&mut self, changed: bool, everything: bool) -> Result<()> {
+        for token in 0..2 {
+            let held = self.market.balance(token, self.market.escrow);
+            let owed = match changed {
+                true => self.market.owed(token)?,
+                false => self.model.owed[token],
+            };
+            ensure!(held == owed, "token {token}: holds {held}, owes {owed}");
+            let expected = self.model.owed[token];
+            ensure!(
+                owed == expected,
+                "token {token}: expected to owe {expected}, owes {owed}"
+            );
+            for account in self.accounts() {
+                let expected = self.model.balances.get(&(token, account)).copied();
+                let (expected, found) = (
+                    expected.unwrap_or_default(),
+                    self.market.balance(token, account),
+                );
+                ensure!(
+                    found == expected,
+                    "token {token}: {account} expected {expected}, holds {found}"
+                );
+            }
+        }
+        if everything {
+            self.audit()?;
+        }
+        Ok(())
+    }
+
+    /// What costs a call for each account and order.
+    fn audit(&mut self) -> Result<()> {
+        for place in 0..self.terms.len() {
+            let order = &self.model.orders[place];
+            let (id, expected) = (order.id, order.state as u8);
+            let found = self.market.state(id)?;
+            ensure!(
+                found == expected,
+                "order {place}: expected state {expected}, found {found}"
+            );
+        }
+        for token in 0..2 {
+            for account in self.accounts() {
+                let expected = self.model.credits.get(&(token, account)).copied();
+                let (expected, found) = (
+                    expected.unwrap_or_default(),
+                    self.market.credit(token, account)?,
+                );
+                ensure!(
+                    found == expected,
+                    "token {token}: {account} expected to be owed {expected}, is owed {found}"
+                );
+            }
+            let address = self.market.tokens[token];
+            let reentered = self.market.lab.ask(address, &ITrouble::reenteredCall {})?;
+            ensure!(!reentered, "token {token} got in while it was called");
+            let offer = vouch_abi::id::offer_id(&self.market.legs[token][0].offer);
+            let offers = self.market.offers;
+            let left = self
+                .market
+                .lab
+                .ask(offers, &IOffers::availableCall { offer })?;
+            let expected = self.model.volume[token];
+            ensure!(
+                left.volume == expected && expected <= VOLUME,
+                "token {token}: expected {expected} uses for sale, found {}",
+                left.volume
+            );
+        }
+        let call = IUsage::usesCall {
+            policy: vouch_abi::id::policy_id(&policy()),
+        };
+        let (usage, expected) = (self.market.usage, self.model.uses.0);
+        let uses = self.market.lab.ask(usage, &call)?;
+        ensure!(
+            uses == expected && uses <= MAX_USES,
+            "expected {expected} uses of at most {MAX_USES}, found {uses}"
+        );
+        Ok(())
+    }
+
+    /// Whatever happened: once the deadlines have passed, anybody ends every order, everybody gets
+    /// all they are owed, and nothing is left over.
+    fn end(mut self) -> Result<Tally> {
+        self.pass(LONG);
+        for place in 0..self.terms.len() {
+            if self.model.orders[place].is_over() {
+                continue;
+            }
+            let finished = self.model.orders[place].state == State::Finished;
+            self.step(&if finished {
+                Step::Settle { order: place }
+            } else {
+                Step::Refund { order: place }
+            })?;
+            ensure!(
+                self.model.orders[place].is_over(),
+                "nobody can end order {place}"
+            );
+            self.compare(true, false)?;
+        }
+        for place in 0..self.terms.len() {
+            self.step(&Step::Restore { order: place })?;
+        }
+        for token in 0..2 {
+            self.misbehave(token, Mode::Honest, 0)?;
+            for account in self.accounts() {
+                self.withdraw(account, token)?;
+            }
+            let left = self.model.owed[token];
+            ensure!(left == 0, "token {token}: still owes {left}");
+        }
+        self.compare(true, true)?;
+        for order in &self.model.orders {
+            match order.state {
+                State::Settled => self.tally.settled += 1,
+                _ => self.tally.refunded += 1,
+            }
+        }
+        Ok(self.tally)
+    }
+}
+
+/// Signatures with something wrong about them.
+fn spoil(twist: Twist, signatures: &[u8]) -> Bytes {
+    let mut each: Vec<Vec<u8>> = signatures
+        .chunks(SIGNATURE_LEN)
+        .map(<[u8]>::to_vec)
+        .collect();
+    match twist {
+        Twist::Duplicate => each.extend(each.first().cloned()),
+        Twist::Descending => each.reverse(),
+        Twist::HighS => {
+            if let Some(first) = each.first_mut() {
+                *first = other_s(first);
+            }
+        }
+        _ => {}
+    }
+    each.concat().into()
+}
+
+/// The other signature that verifies where this one does: `s` replaced by the order less `s`.
+pub fn other_s(signature: &[u8]) -> Vec<u8> {
+    const ORDER: U256 = U256::from_limbs([
+        0xbfd2_5e8c_d036_4141,
+        0xbaae_dce6_af48_a03b,
+        0xffff_ffff_ffff_fffe,
+        0xffff_ffff_ffff_ffff,
+    ]);
+    let mut other = signature.to_vec();
+    let s = U256::from_be_slice(&signature[32..64]);
+    other[32..64].copy_from_slice(&(ORDER - s).to_be_bytes::<32>());
+    // 27 and 28 change places.
+    other[64] = 55 - signature[64];
+    other
+}

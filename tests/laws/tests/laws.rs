@@ -1,0 +1,88 @@
+//! The laws under random sequences of steps. `scripts/laws --steps N` plays more of them.
+
+use proptest::collection::vec;
+use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+use vouch_laws::play::{Tally, play};
+use vouch_laws::step::{About, Finding, Script, Step, Twist, any_step};
+
+/// Sequences of one test, of up to [`LENGTH`] steps.
+const SEQUENCES: u32 = 40;
+const LENGTH: usize = 120;
+
+/// Plays random sequences. Several tests do the same, so that they share the processors.
+fn sequences() {
+    let mut total = Tally::default();
+    let mut runner = TestRunner::new(Config {
+        failure_persistence: None,
+        max_shrink_iters: 5_000,
+        cases: SEQUENCES,
+        ..Config::default()
+    });
+    let tally = std::cell::RefCell::new(&mut total);
+    let outcome = runner.run(&vec(any_step(), LENGTH / 2..=LENGTH), |steps| {
+        let one = play(&steps).map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
+        tally.borrow_mut().add(&one);
+        Ok(())
+    });
+    match outcome {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, steps)) => {
+            panic!("a law is broken: {reason}\n\n{}", Script(&steps))
+        }
+        Err(TestError::Abort(reason)) => panic!("stopped: {reason}"),
+    }
+    // A run in which nothing happens would prove nothing.
+    assert!(total.settled > 5 && total.refunded > 5, "{total:?}");
+    assert!(total.refused_verdicts > 50, "{total:?}");
+    assert!(total.effective * 5 > total.steps, "{total:?}");
+}
+
+#[test]
+fn laws_hold_in_random_sequences_1() {
+    sequences();
+}
+
+#[test]
+fn laws_hold_in_random_sequences_2() {
+    sequences();
+}
+
+#[test]
+fn laws_hold_in_random_sequences_3() {
+    sequences();
+}
+
+/// The harness notices what it should: an order that is paid is no order that is refunded.
+#[test]
+fn one_deal_is_counted_as_it_went() {
+    let verdict = |about| Step::Verdict {
+        order: 0,
+        about,
+        finding: Finding::Accepted { dataset: true },
+        age: 0,
+        signers: 0b11,
+        device: 1,
+        twist: Twist::None,
+    };
+    let deal = [
+        Step::Place {
+            buyer: 0,
+            token: 0,
+            window: 0,
+            again: false,
+        },
+        Step::Accept {
+            order: 0,
+            by_stranger: false,
+        },
+        verdict(About::Start),
+        Step::Pass { seconds: 10 },
+        verdict(About::Next),
+        Step::Replay { submission: 1 },
+    ];
+    let tally = play(&deal).unwrap();
+    assert_eq!((tally.placed, tally.settled, tally.refunded), (1, 1, 0));
+    assert_eq!(tally.refused_verdicts, 1, "the replay");
+    let tally = play(&deal[..3]).unwrap();
+    assert_eq!((tally.placed, tally.settled, tally.refunded), (1, 0, 1));
+}
