@@ -13,6 +13,17 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$CACHE/target}"
 BIN_DIR="$CARGO_TARGET_DIR/debug"
 WASM_DIR="$CARGO_TARGET_DIR/wasm32-unknown-unknown/release"
 
+# Cargo knows this repository's crates by their path inside of it, and their age by the time of their
+# files: what another clone built later would pass for this one's. So after a change of clones all
+# files count as new, and only what comes from the registry is taken over.
+clone_changed() {
+  [ "$(cat "$CARGO_TARGET_DIR/clone" 2>/dev/null)" != "$ROOT" ] || return 0
+  mkdir -p "$CARGO_TARGET_DIR"
+  find . \( -name .git -o -name node_modules -o -name js \) -prune -o -type f -exec touch -c {} +
+  printf '%s' "$ROOT" >"$CARGO_TARGET_DIR/clone"
+}
+clone_changed
+
 # Where rustup and this repository's own tools put their binaries.
 PATH="$TOOLS/bin:$PATH:$HOME/.cargo/bin"
 export PATH
