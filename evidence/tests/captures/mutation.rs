@@ -1,30 +1,22 @@
-//! One flipped bit anywhere in what is signed, and one flipped byte anywhere in a certificate, is
-//! refused: of every capture, one by one, on all cores. Of NVIDIA's many reports only the first has
-//! all of its bits flipped, and the others every 64th, always the same ones, unless one asks for all:
-//! `VOUCH_MUTATE=all cargo test -p vouch-evidence --test captures mutation -- --nocapture`
+//! One flipped bit anywhere in what is signed, and one flipped byte anywhere in a certificate or a
+//! manifest, is refused: of every capture, one by one, on all cores.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vouch_evidence::{Anchors, Cache, Verifier, nvidia, sev_snp, tdx};
 
-use crate::folder::{binary, certificates, each, folder, slices, time};
+use crate::folder::{binary, certificates, each, folder, read, slices, time};
 use crate::table::{Capture, ROWS, Row, devices, is_here};
 
-/// Every so many flips are tried.
-fn step(first: bool) -> usize {
-    let all = std::env::var_os("VOUCH_MUTATE").is_some_and(|value| value == "all");
-    if all || first { 1 } else { 64 }
-}
-
-/// Tries flips 0, `step`, … below `count`, on every core, and panics with one that is accepted.
-fn refused(what: &str, count: usize, step: usize, accepts: impl Fn(usize) -> bool + Sync) -> usize {
+/// Tries every flip below `count`, on every core, and panics with one that is accepted.
+fn refused(what: &str, count: usize, accepts: impl Fn(usize) -> bool + Sync) -> usize {
     let next = AtomicUsize::new(0);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
                 loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed) * step;
+                    let index = next.fetch_add(1, Ordering::Relaxed);
                     if index >= count {
                         return;
                     }
@@ -33,7 +25,7 @@ fn refused(what: &str, count: usize, step: usize, accepts: impl Fn(usize) -> boo
             });
         }
     });
-    count.div_ceil(step)
+    count
 }
 
 fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
@@ -83,17 +75,16 @@ fn nvidia_reports_and_chains() {
             };
             assert!(accepts(&bytes, &chain, &cached), "{}", row.file);
             let report = nvidia::Report::parse(&bytes).unwrap();
-            let step = step(seen.is_empty());
             // What follows the signature is not part of the report.
             let whole = report.bytes.len();
-            flips += refused(row.file, whole * 8, step, |bit| {
+            flips += refused(row.file, whole * 8, |bit| {
                 accepts(&flipped(&bytes, bit), &chain, &cached)
             });
             for index in 0..chain.len() {
                 // Flips in the leaf leave its issuers as they were, and known.
                 let verifier = if index == 0 { &cached } else { &cold };
                 let name = format!("{}, certificate {index}", row.file);
-                flips += refused(&name, chain[index].len(), step, |at| {
+                flips += refused(&name, chain[index].len(), |at| {
                     let mut chain = chain.clone();
                     chain[index] = flipped_byte(&chain[index], at);
                     accepts(&bytes, &chain, verifier)
@@ -134,16 +125,16 @@ fn sev_snp_reports_and_keys() {
         let key = authentic.device();
         let (signer, root): (&[u8], &[u8]) = (&key.signer, &key.root);
         assert!(accepts(&bytes, &vek, Some((signer, root)), &cold));
-        flips += refused(row.file, bytes.len() * 8, 1, |bit| {
+        flips += refused(row.file, bytes.len() * 8, |bit| {
             accepts(&flipped(&bytes, bit), &vek, None, &cached)
         });
-        flips += refused(&format!("{}, key", row.file), vek.len(), 1, |at| {
+        flips += refused(&format!("{}, key", row.file), vek.len(), |at| {
             accepts(&bytes, &flipped_byte(&vek, at), None, &cold)
         });
-        flips += refused(&format!("{}, signer", row.file), signer.len(), 1, |at| {
+        flips += refused(&format!("{}, signer", row.file), signer.len(), |at| {
             accepts(&bytes, &vek, Some((&flipped_byte(signer, at), root)), &cold)
         });
-        flips += refused(&format!("{}, root", row.file), root.len(), 1, |at| {
+        flips += refused(&format!("{}, root", row.file), root.len(), |at| {
             accepts(&bytes, &vek, Some((signer, &flipped_byte(root, at))), &cold)
         });
         reports += 1;
@@ -185,11 +176,9 @@ fn tdx_quotes_and_chains() {
                 .rposition(|window| window == b"-----END CERTIFICATE-----")
                 .unwrap()
             + 25;
-        flips += refused(row.file, pem_at * 8, 1, |bit| {
-            accepts(&flipped(&bytes, bit))
-        });
+        flips += refused(row.file, pem_at * 8, |bit| accepts(&flipped(&bytes, bit)));
         let text = end - pem_at;
-        flips += refused(&format!("{}, chain", row.file), text, 1, |at| {
+        flips += refused(&format!("{}, chain", row.file), text, |at| {
             // Seven bits: text stays text, or becomes what is none.
             let at = pem_at + at;
             accepts(&flipped(&bytes, at * 8 + at % 7))
@@ -202,6 +191,29 @@ fn tdx_quotes_and_chains() {
         quotes += 1;
     }
     println!("TDX mutations: {flips} flips of {quotes} quotes and their chains refused");
+}
+
+#[test]
+fn manifests() {
+    if skipped("manifest mutations") {
+        return;
+    }
+    let (anchors, mut files, mut flips) = (Anchors::vendor(), 0, 0);
+    for row in genuine().filter(|row| matches!(row.capture, Capture::Manifest)) {
+        let xml = read(row.file);
+        // A flip outside of the certificates leaves them as they were, and known.
+        let cache = Cache::new();
+        let cached = Verifier::new(&anchors, time(row.at)).with_cache(&cache);
+        let accepts = |xml: &[u8]| nvidia::rim::verify_observed(xml, &cached, &mut ()).is_ok();
+        assert!(accepts(&xml), "{}", row.file);
+        flips += refused(row.file, xml.len(), |at| {
+            let mut changed = xml.clone();
+            changed[at] ^= 0x01;
+            accepts(&changed)
+        });
+        files += 1;
+    }
+    println!("manifest mutations: {flips} flips of {files} manifests refused");
 }
 
 #[test]
