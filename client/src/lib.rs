@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod cache;
 pub mod connect;
 pub mod convert;

@@ -10,10 +10,17 @@ interface IAttestation {
     event FeeChanged(uint256 fee);
     event EscrowBound(address escrow);
     event VerdictAdmitted(bytes32 indexed order, uint8 indexed phase, bytes32 indexed digest, uint16 reason, address[] signers);
+    /// A quorum signed the root of many verdicts: as long as operators and quorum stay the same,
+    /// each of them needs a proof only.
+    event BatchAdmitted(bytes32 indexed root, address[] signers);
 
     error NotGovernor(address caller);
     error NotEscrow(address caller, address escrow);
     error EscrowAlreadyBound(address escrow);
+    /// There are at most 64.
+    error TooManyOperators(uint256 limit);
+    /// Signatures of a batch whose proof is not there: bytes expected and found.
+    error ProofTruncated(uint256 expected, uint256 found);
     error InvalidQuorum(uint16 quorum, uint16 operators);
     error NotOperator(address signer);
     error AlreadyOperator(address account);
@@ -24,13 +31,16 @@ interface IAttestation {
     error QuorumNotReached(uint16 expected, uint16 found);
     error DeviceBusy(bytes32 device, bytes24 order, uint64 until);
 
-    /// Checks that a quorum signed the verdict. On an accepted start verdict it also takes the
+    /// Checks that a quorum signed the verdict. `signatures` is `r || s || v` of each operator, in
+    /// ascending order of their addresses; or, for a verdict of a batch, `proof || signatures ||
+    /// (128 + depth)`: the `depth` siblings on its way to the root, signatures of the root (none
+    /// where it was admitted before), one byte. On an accepted start verdict it also takes the
     /// devices for the order until `busyUntil`; on any other it gives back those that serve the
     /// order. `busyUntil` zero leaves devices alone. For the escrow.
     function admit(Verdict calldata verdict, bytes calldata signatures, uint64 busyUntil) external returns (bytes32 digest, address[] memory signers);
     /// EIP-712 digest that operators sign.
     function digestOf(Verdict calldata verdict) external view returns (bytes32 digest);
-    /// Signers of a digest; reverts unless they are a quorum.
+    /// Signers of a digest, or of a batch it is in; reverts unless they are a quorum.
     function signersOf(bytes32 digest, bytes calldata signatures) external view returns (address[] memory signers);
     function setOperators(address[] calldata added, address[] calldata removed, uint16 quorum) external;
     function setFee(uint256 fee) external;

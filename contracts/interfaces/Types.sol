@@ -186,6 +186,13 @@ struct Verdict {
     uint64 observedAt;
 }
 
+/// Many verdicts, signed at once in the domain of `Verdict`: the root of the Merkle tree over their
+/// EIP-712 digests. A leaf is the digest hashed twice, a node the hash of its two children in
+/// ascending order.
+struct VerdictBatch {
+    bytes32 root;
+}
+
 /// The settled proof of use of one order.
 struct Receipt {
     bytes32 order;

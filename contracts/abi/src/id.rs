@@ -23,6 +23,9 @@ pub const DOMAIN_VERSION: B256 =
 /// EIP-712 type hash of `Verdict`.
 pub const VERDICT_TYPE: B256 =
     b256!("0x92609aa8f2efcd8ffecf6b2cbe44f11addb1a0ea5426ce2cacb6a23f71696bbe");
+/// EIP-712 type hash of `VerdictBatch`.
+pub const VERDICT_BATCH_TYPE: B256 =
+    b256!("0xca75bfadd2726ee99f0221162bc02e7fb795bfdea0907fddb90a8fdb9ce4730a");
 /// EIP-712 type hash of `Counters`.
 pub const COUNTERS_TYPE: B256 =
     b256!("0x1602f7ef96c33f04451a54e06184b6229bc4ed70eccfd1ab5c460de5fae560a0");
@@ -162,6 +165,15 @@ pub fn verdict_digest(chain_id: u64, attestation: Address, verdict: &Verdict) ->
     )
 }
 
+/// The digest by which operators sign all verdicts of a Merkle tree at once: equal to
+/// `VerdictBatch { root }.eip712_signing_hash(&verdict_domain(..))`.
+pub fn batch_digest(chain_id: u64, attestation: Address, root: B256) -> B256 {
+    typed_data_digest(
+        domain_separator(DOMAIN_NAME, chain_id, attestation),
+        hash([VERDICT_BATCH_TYPE, root]),
+    )
+}
+
 /// EIP-712 struct hash of an EIP-2612 permit.
 pub fn permit_hash(
     owner: Address,
@@ -178,17 +190,6 @@ pub fn permit_hash(
         nonce.into(),
         deadline.into(),
     ])
-}
-
-/// The leaf of a workload in the Merkle tree of a policy: hashed twice, so that no inner node can
-/// pass for a leaf.
-pub fn workload_leaf(workload: B256) -> B256 {
-    keccak256(keccak256(workload))
-}
-
-/// The parent of two nodes of a workload tree, which are hashed in ascending order.
-pub fn workload_node(a: B256, b: B256) -> B256 {
-    if a <= b { hash([a, b]) } else { hash([b, a]) }
 }
 
 /// The word of an unsigned number.
@@ -217,7 +218,7 @@ mod tests {
     use alloy_sol_types::{SolStruct, SolType, sol_data};
 
     use super::*;
-    use crate::{Counters, DatasetMeasure, Deadlines, Leg};
+    use crate::{Counters, DatasetMeasure, Deadlines, Leg, VerdictBatch};
 
     fn verdict() -> Verdict {
         Verdict {
@@ -286,6 +287,10 @@ mod tests {
             )
         );
         assert_eq!(VERDICT_TYPE, verdict().eip712_type_hash());
+        assert_eq!(
+            VERDICT_BATCH_TYPE,
+            VerdictBatch::default().eip712_type_hash()
+        );
         assert_eq!(OFFER_TYPE, Offer::default().eip712_type_hash());
         assert_eq!(COUNTERS_TYPE, Counters::default().eip712_type_hash());
         assert_eq!(
@@ -318,6 +323,15 @@ mod tests {
                 verdict.eip712_signing_hash(&domain)
             );
         }
+    }
+
+    #[test]
+    fn batches_are_signed_as_alloy_signs_them() {
+        let (contract, root) = (Address::repeat_byte(5), B256::repeat_byte(6));
+        let expected = VerdictBatch { root }.eip712_signing_hash(&verdict_domain(7, contract));
+        assert_eq!(batch_digest(7, contract, root), expected);
+        assert_ne!(batch_digest(8, contract, root), expected);
+        assert_ne!(batch_digest(7, Address::ZERO, root), expected);
     }
 
     #[test]

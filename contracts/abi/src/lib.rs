@@ -23,6 +23,7 @@ pub mod codec;
 #[cfg(feature = "json")]
 pub mod export;
 pub mod id;
+pub mod merkle;
 pub mod signature;
 pub mod terms;
 pub mod wire;
@@ -225,6 +226,13 @@ interfaces! {
         uint64 observedAt;
     }
 
+    /// Many verdicts, signed at once in the domain of `Verdict`: the root of the Merkle tree over their
+    /// EIP-712 digests. A leaf is the digest hashed twice, a node the hash of its two children in
+    /// ascending order.
+    struct VerdictBatch {
+        bytes32 root;
+    }
+
     /// The settled proof of use of one order.
     struct Receipt {
         bytes32 order;
@@ -384,10 +392,17 @@ interfaces! {
         event FeeChanged(uint256 fee);
         event EscrowBound(address escrow);
         event VerdictAdmitted(bytes32 indexed order, uint8 indexed phase, bytes32 indexed digest, uint16 reason, address[] signers);
+        /// A quorum signed the root of many verdicts: as long as operators and quorum stay the same,
+        /// each of them needs a proof only.
+        event BatchAdmitted(bytes32 indexed root, address[] signers);
 
         error NotGovernor(address caller);
         error NotEscrow(address caller, address escrow);
         error EscrowAlreadyBound(address escrow);
+        /// There are at most 64.
+        error TooManyOperators(uint256 limit);
+        /// Signatures of a batch whose proof is not there: bytes expected and found.
+        error ProofTruncated(uint256 expected, uint256 found);
         error InvalidQuorum(uint16 quorum, uint16 operators);
         error NotOperator(address signer);
         error AlreadyOperator(address account);
@@ -398,13 +413,16 @@ interfaces! {
         error QuorumNotReached(uint16 expected, uint16 found);
         error DeviceBusy(bytes32 device, bytes24 order, uint64 until);
 
-        /// Checks that a quorum signed the verdict. On an accepted start verdict it also takes the
+        /// Checks that a quorum signed the verdict. `signatures` is `r || s || v` of each operator, in
+        /// ascending order of their addresses; or, for a verdict of a batch, `proof || signatures ||
+        /// (128 + depth)`: the `depth` siblings on its way to the root, signatures of the root (none
+        /// where it was admitted before), one byte. On an accepted start verdict it also takes the
         /// devices for the order until `busyUntil`; on any other it gives back those that serve the
         /// order. `busyUntil` zero leaves devices alone. For the escrow.
         function admit(Verdict verdict, bytes signatures, uint64 busyUntil) external returns (bytes32 digest, address[] signers);
         /// EIP-712 digest that operators sign.
         function digestOf(Verdict verdict) external view returns (bytes32 digest);
-        /// Signers of a digest; reverts unless they are a quorum.
+        /// Signers of a digest, or of a batch it is in; reverts unless they are a quorum.
         function signersOf(bytes32 digest, bytes signatures) external view returns (address[] signers);
         function setOperators(address[] added, address[] removed, uint16 quorum) external;
         function setFee(uint256 fee) external;

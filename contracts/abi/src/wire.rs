@@ -403,6 +403,8 @@ errors! {
     IAttestation::NotGovernor { caller: Address }
     IAttestation::NotEscrow { caller: Address, escrow: Address }
     IAttestation::EscrowAlreadyBound { escrow: Address }
+    IAttestation::TooManyOperators { limit: U256 }
+    IAttestation::ProofTruncated { expected: U256, found: U256 }
     IAttestation::InvalidQuorum { quorum: u16, operators: u16 }
     IAttestation::NotOperator { signer: Address }
     IAttestation::AlreadyOperator { account: Address }
@@ -475,6 +477,7 @@ events! {
     IAttestation::FeeChanged [] { fee: U256 }
     IAttestation::EscrowBound [] { escrow: Address }
     IAttestation::VerdictAdmitted [order: B256, phase: u8, digest: B256] { reason: u16, signers: Vec<Address> }
+    IAttestation::BatchAdmitted [root: B256] { signers: Vec<Address> }
     IEscrow::OrderPlaced [order: B256, buyer: Address, provider: Address] { terms: Terms }
     IEscrow::OrderAccepted [order: B256, provider: Address] {}
     IEscrow::EvidenceSubmitted [order: B256, phase: u8] {

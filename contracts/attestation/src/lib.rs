@@ -17,13 +17,15 @@ pub mod rules;
 
 use alloc::{vec, vec::Vec};
 
-use alloy_primitives::{Address, B256, U16, U256};
+use alloy_primitives::{Address, B256, U8, U16, U64, U256};
 use stylus_sdk::{
     ArbResult,
     call::RawCall,
     host::VM,
     prelude::*,
-    storage::{StorageAddress, StorageB256, StorageBool, StorageMap, StorageU16, StorageU256},
+    storage::{
+        StorageAddress, StorageB256, StorageMap, StorageU8, StorageU16, StorageU64, StorageU256,
+    },
 };
 use vouch_abi::{
     IAttestation, IContract, Verdict,
@@ -33,7 +35,7 @@ use vouch_abi::{
     wire::Event,
 };
 
-use crate::rules::Holder;
+use crate::rules::{Admitted, Holder, MAX_OPERATORS, Signed};
 
 /// The contract's storage.
 #[storage]
@@ -43,8 +45,14 @@ pub struct Attestation {
     /// In one word with the escrow: every verdict needs both.
     quorum: StorageU16,
     count: StorageU16,
+    /// Counts the changes of operators and quorum.
+    epoch: StorageU64,
     fee: StorageU256,
-    operators: StorageMap<Address, StorageBool>,
+    /// Each operator's place among them, from 1; zero for everybody else.
+    places: StorageMap<Address, StorageU8>,
+    operators: StorageMap<U8, StorageAddress>,
+    /// Who has signed a batch: [`Admitted`]s by root.
+    batches: StorageMap<B256, StorageB256>,
     /// [`Holder`]s by device.
     devices: StorageMap<B256, StorageB256>,
 }
@@ -81,12 +89,13 @@ impl Attestation {
                 call::returns::<IAttestation::digestOfCall>(self.digest(&call.verdict))
             },
             call: IAttestation::signersOfCall => {
-                call::returns::<IAttestation::signersOfCall>(self.signers(call.digest, &call.signatures)?)
+                let (signers, _) = self.signers(call.digest, &call.signatures)?;
+                call::returns::<IAttestation::signersOfCall>(signers)
             },
             call: IAttestation::setOperatorsCall => self.set_operators(call.added, call.removed, call.quorum),
             call: IAttestation::setFeeCall => self.set_fee(call.fee),
             call: IAttestation::isOperatorCall => {
-                call::returns::<IAttestation::isOperatorCall>(self.operators.get(call.account))
+                call::returns::<IAttestation::isOperatorCall>(self.is_operator(call.account))
             },
             call: IAttestation::operatorCountCall => {
                 call::returns::<IAttestation::operatorCountCall>(self.count.get().to())
@@ -131,7 +140,10 @@ impl Attestation {
             return Err(IAttestation::NotEscrow { caller, escrow }.into());
         }
         let digest = self.digest(verdict);
-        let signers = self.signers(digest, signatures)?;
+        let (signers, unknown) = self.signers(digest, signatures)?;
+        if let Some(root) = unknown {
+            self.remember(root, &signers);
+        }
         if busy_until != 0 {
             self.move_devices(verdict, busy_until)?;
         }
@@ -164,14 +176,67 @@ impl Attestation {
         id::verdict_digest(self.vm().chain_id(), self.vm().contract_address(), verdict)
     }
 
-    fn signers(&self, digest: B256, signatures: &[u8]) -> Result<Vec<Address>, Revert> {
-        rules::signers(
+    /// The signers of a verdict, and the root of its batch where that was not admitted before.
+    fn signers(
+        &self,
+        digest: B256,
+        signatures: &[u8],
+    ) -> Result<(Vec<Address>, Option<B256>), Revert> {
+        let (digest, signatures, unknown) = match Signed::read(signatures)? {
+            Signed::Verdict(signatures) => (digest, signatures, None),
+            Signed::Batch {
+                siblings,
+                signatures,
+            } => {
+                let root = rules::root(digest, siblings);
+                let admitted = Admitted::unpack(self.batches.get(root));
+                if let Some(places) = admitted.places(self.epoch.get().to()) {
+                    return Ok((self.operators_at(places), None));
+                }
+                let contract = self.vm().contract_address();
+                let digest = id::batch_digest(self.vm().chain_id(), contract, root);
+                (digest, signatures, Some(root))
+            }
+        };
+        let signers = rules::signers(
             digest,
             signatures,
             self.quorum.get().to(),
             |input| self.recover(input),
-            |signer| self.operators.get(signer),
-        )
+            |signer| self.is_operator(signer),
+        )?;
+        Ok((signers, unknown))
+    }
+
+    /// In ascending order, as if their signatures had come.
+    fn operators_at(&self, places: impl Iterator<Item = u8>) -> Vec<Address> {
+        let mut operators = Vec::new();
+        for place in places {
+            let operator = self.operators.get(U8::from(place));
+            let at = operators.partition_point(|other| *other < operator);
+            operators.insert(at, operator);
+        }
+        operators
+    }
+
+    fn remember(&mut self, root: B256, signers: &[Address]) {
+        let bits = signers.iter().fold(0u64, |bits, signer| {
+            let place: u32 = self.places.get(*signer).to();
+            bits | 1u64.rotate_left(place.wrapping_sub(1))
+        });
+        let admitted = Admitted {
+            epoch: self.epoch.get().to(),
+            signers: bits,
+        };
+        self.batches.insert(root, admitted.pack());
+        self.log(&IAttestation::BatchAdmitted {
+            root,
+            signers: signers.to_vec(),
+        });
+    }
+
+    fn is_operator(&self, account: Address) -> bool {
+        !self.places.get(account).is_zero()
     }
 
     fn recover(&self, input: &[u8; 128]) -> Address {
@@ -197,8 +262,15 @@ impl Attestation {
     ) -> Result<(), Revert> {
         let mut count: u16 = self.count.get().to();
         for &signer in &removed {
-            if !self.operators.replace(signer, false) {
+            let place = self.places.replace(signer, U8::ZERO);
+            if place.is_zero() {
                 return Err(IAttestation::NotOperator { signer }.into());
+            }
+            // The last one takes the place, so that places stay without gaps.
+            let last = self.operators.take(U8::from(count.saturating_sub(1)));
+            if last != signer {
+                self.operators.insert(place.wrapping_sub(U8::ONE), last);
+                self.places.insert(last, place);
             }
             count = count.saturating_sub(1);
         }
@@ -206,15 +278,21 @@ impl Attestation {
             if account.is_zero() {
                 return Err(IContract::ZeroAddress {}.into());
             }
-            if self.operators.replace(account, true) {
+            if count >= MAX_OPERATORS {
+                let limit = U256::from(MAX_OPERATORS);
+                return Err(IAttestation::TooManyOperators { limit }.into());
+            }
+            self.operators.insert(U8::from(count), account);
+            count = count.saturating_add(1);
+            if !self.places.replace(account, U8::from(count)).is_zero() {
                 return Err(IAttestation::AlreadyOperator { account }.into());
             }
-            // Saturation is out of reach: each operator costs a storage slot.
-            count = count.saturating_add(1);
         }
         rules::check_quorum(quorum, count)?;
         self.count.set(U16::from(count));
         self.quorum.set(U16::from(quorum));
+        // What was remembered of the old ones is worth nothing any more.
+        self.epoch.set(self.epoch.get().wrapping_add(U64::ONE));
         self.log(&IAttestation::OperatorsChanged {
             added,
             removed,

@@ -6,11 +6,91 @@ use alloy_primitives::{Address, B256, FixedBytes, U256};
 use vouch_abi::{
     IAttestation, Verdict,
     call::Revert,
+    merkle,
     signature::{LENGTH, recovery_input},
 };
 
+/// Most operators there may be: a remembered quorum is a bit for each.
+pub const MAX_OPERATORS: u16 = 64;
+/// Added to the depth of a batch in the last byte of its signatures. Those of a single verdict end
+/// in 27 or 28.
+pub const BATCH: u8 = 128;
+
 const START: u8 = 1;
 const ACCEPTED: u16 = 0;
+
+/// What operators have signed: a verdict, or the root of many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signed<'a> {
+    /// 65 bytes of each operator.
+    Verdict(&'a [u8]),
+    /// The same of a root, and the siblings that lead to it.
+    Batch {
+        /// 32 bytes for each level.
+        siblings: &'a [u8],
+        /// Empty where the root was admitted before.
+        signatures: &'a [u8],
+    },
+}
+
+impl<'a> Signed<'a> {
+    /// Reads what came with a verdict: `signatures`, or `siblings || signatures || (128 + depth)`.
+    ///
+    /// # Errors
+    /// `ProofTruncated`.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, Revert> {
+        let Some((&last @ BATCH.., rest)) = bytes.split_last() else {
+            return Ok(Self::Verdict(bytes));
+        };
+        let expected = 32 * usize::from(last - BATCH);
+        let Some((siblings, signatures)) = rest.split_at_checked(expected) else {
+            return Err(IAttestation::ProofTruncated {
+                expected: U256::from(expected),
+                found: U256::from(rest.len()),
+            }
+            .into());
+        };
+        Ok(Self::Batch {
+            siblings,
+            signatures,
+        })
+    }
+}
+
+/// The root of the tree in which the siblings lead upwards from a verdict's digest.
+pub fn root(digest: B256, siblings: &[u8]) -> B256 {
+    let siblings = siblings.chunks_exact(32).map(B256::from_slice);
+    merkle::root(digest, siblings)
+}
+
+/// The quorum that signed a root, in one word, for as long as the operators stay the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Admitted {
+    /// Counts the changes of operators and quorum.
+    pub epoch: u64,
+    /// The signers: a bit for each, by its place among the operators.
+    pub signers: u64,
+}
+
+impl Admitted {
+    /// `epoch (8 bytes, from the 17th) || signers (8)`
+    pub fn pack(self) -> B256 {
+        let word = u128::from(self.epoch) << 64 | u128::from(self.signers);
+        U256::from(word).into()
+    }
+
+    /// Reads what [`Self::pack`] wrote.
+    pub fn unpack(word: B256) -> Self {
+        let [signers, epoch, ..] = *U256::from_be_bytes(word.0).as_limbs();
+        Self { epoch, signers }
+    }
+
+    /// The places of the signers, where they are still a quorum.
+    pub fn places(self, epoch: u64) -> Option<impl Iterator<Item = u8>> {
+        let known = self.signers != 0 && self.epoch == epoch;
+        known.then(|| (0..64).filter(move |place| self.signers >> place & 1 == 1))
+    }
+}
 
 /// The signers of a digest: operators only, each once, in ascending order, at least `quorum`.
 /// `recover` is the precompile, zero where it finds no signer.
@@ -250,6 +330,50 @@ mod tests {
     }
 
     #[test]
+    fn batches_are_told_from_signatures() {
+        let own = signature(1);
+        assert_eq!(Signed::read(&own), Ok(Signed::Verdict(&own)));
+        assert_eq!(Signed::read(&[]), Ok(Signed::Verdict(&[])));
+        for depth in 0..=3 {
+            let siblings = vec![7; 32 * depth];
+            let tail = [BATCH + depth as u8];
+            for signatures in [&[][..], &own] {
+                let bytes = [&siblings, signatures, &tail].concat();
+                let expected = Signed::Batch {
+                    siblings: &siblings,
+                    signatures,
+                };
+                assert_eq!(Signed::read(&bytes), Ok(expected));
+            }
+        }
+    }
+
+    #[test]
+    fn read_errors_when_the_proof_is_truncated() {
+        let bytes = [&[0; 63][..], &[BATCH + 2]].concat();
+        let expected = IAttestation::ProofTruncated {
+            expected: U256::from(64),
+            found: U256::from(63),
+        };
+        assert_eq!(Signed::read(&bytes), Err(expected.into()));
+    }
+
+    #[test]
+    fn a_remembered_quorum_ends_with_its_epoch() {
+        let admitted = Admitted {
+            epoch: 3,
+            signers: 1 << 63 | 0b101,
+        };
+        let places: Vec<u8> = admitted.places(3).unwrap().collect();
+        assert_eq!(places, [0, 2, 63]);
+        for epoch in [0, 2, 4] {
+            assert!(admitted.places(epoch).is_none());
+        }
+        let never = Admitted::unpack(B256::ZERO);
+        assert!(never.places(0).is_none(), "what was never admitted");
+    }
+
+    #[test]
     fn quorums_nobody_or_anybody_could_reach_are_refused() {
         assert_eq!(check_quorum(1, 1), Ok(()));
         assert_eq!(check_quorum(3, 3), Ok(()));
@@ -313,7 +437,16 @@ mod tests {
         }
 
         #[test]
+        fn admitted_quorums_round_trip(epoch: u64, signers: u64) {
+            let admitted = Admitted { epoch, signers };
+            prop_assert_eq!(Admitted::unpack(admitted.pack()), admitted);
+        }
+
+        #[test]
         fn hostile_signatures_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            if let Ok(Signed::Batch { siblings, .. }) = Signed::read(&bytes) {
+                let _ = root(DIGEST, siblings);
+            }
             let _ = signers(DIGEST, &bytes, 1, |_| Address::ZERO, |_| true);
         }
     }

@@ -3,7 +3,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256, address};
 use attestation::Attestation;
-use stylus_test::TestVM;
+use stylus_test::{AccountAccess, ChainAccess, TestVM};
 use vouch_abi::{
     IAttestation::{self, IAttestationCalls},
     IContract, Verdict,
@@ -69,15 +69,19 @@ impl World {
                 },
             )
             .unwrap();
-        let mut signatures = vec![];
-        for signer in signers {
-            let (r, s) = (signer.into_word(), B256::with_last_byte(1));
-            let input = [digest, B256::with_last_byte(27), r, s].concat();
-            self.vm
-                .mock_static_call(ECRECOVER, input, Ok(signer.into_word().to_vec()));
-            signatures.extend(r.iter().chain(s.iter()).chain(&[27]));
-        }
+        let signatures: Vec<u8> = signers
+            .iter()
+            .flat_map(|signer| self.signature(digest, *signer))
+            .collect();
         signatures.into()
+    }
+
+    fn signature(&self, digest: B256, signer: Address) -> Vec<u8> {
+        let (r, s) = (signer.into_word(), B256::with_last_byte(1));
+        let input = [digest, B256::with_last_byte(27), r, s].concat();
+        self.vm
+            .mock_static_call(ECRECOVER, input, Ok(signer.into_word().to_vec()));
+        [&r[..], &s[..], &[27]].concat()
     }
 
     fn admit(&mut self, verdict: &Verdict, signers: &[Address]) -> Result<B256, Revert> {
@@ -192,6 +196,50 @@ fn a_device_serves_one_order_at_a_time() {
     world.vm.set_block_timestamp(NOW + 101);
     assert_eq!(world.holder(device), (vec![0; 24], 0), "its time is over");
     world.admit(&verdict(3, 1, 0), &OPERATORS[..1]).unwrap();
+}
+
+#[test]
+fn places_stay_without_gaps_when_operators_change() {
+    let mut world = World::new();
+    let more: Vec<Address> = (1..=61).map(Address::with_last_byte).collect();
+    let change = |added: &[Address], removed: &[Address]| IAttestation::setOperatorsCall {
+        added: added.to_vec(),
+        removed: removed.to_vec(),
+        quorum: 1,
+    };
+    world.send(GOVERNOR, &change(&more, &[])).unwrap();
+    let expected = IAttestation::TooManyOperators {
+        limit: U256::from(64),
+    };
+    assert_eq!(
+        world.refused(GOVERNOR, &change(&[OTHER], &[])),
+        expected.into()
+    );
+    world
+        .send(GOVERNOR, &change(&[OTHER], &[OPERATORS[0], more[60]]))
+        .unwrap();
+    let expected: Revert = IAttestation::AlreadyOperator { account: OTHER }.into();
+    assert_eq!(world.refused(GOVERNOR, &change(&[OTHER], &[])), expected);
+    // Each signs a root, and is the one that is remembered for it.
+    for signer in [OTHER, OPERATORS[1], OPERATORS[2], more[0], more[59]] {
+        let verdict = verdict(signer[19], 2, 0);
+        let call = IAttestation::digestOfCall {
+            verdict: verdict.clone(),
+        };
+        let digest = world.send(OTHER, &call).unwrap();
+        let root = vouch_abi::merkle::leaf(digest);
+        let contract = world.vm.contract_address();
+        let batch = id::batch_digest(world.vm.chain_id(), contract, root);
+        let signed = [world.signature(batch, signer), vec![128]].concat();
+        for signatures in [signed, vec![128]] {
+            let call = IAttestation::admitCall {
+                verdict: verdict.clone(),
+                signatures: signatures.into(),
+                busyUntil: 0,
+            };
+            assert_eq!(world.send(ESCROW, &call).unwrap().signers, [signer]);
+        }
+    }
 }
 
 #[test]

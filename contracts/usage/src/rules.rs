@@ -5,7 +5,7 @@ use vouch_abi::{
     IUsage::{self, Use},
     Policy,
     call::Revert,
-    id,
+    merkle,
 };
 use vouch_protocol::clause::{Clause, Clauses};
 
@@ -186,12 +186,7 @@ fn allows_workload(policy: &Policy, workload: B256, proof: &[B256]) -> bool {
     if policy.workloadRoot.is_zero() {
         return policy.workloads.contains(&workload);
     }
-    let root = proof
-        .iter()
-        .fold(id::workload_leaf(workload), |node, sibling| {
-            id::workload_node(node, *sibling)
-        });
-    root == policy.workloadRoot
+    merkle::root(workload, proof.iter().copied()) == policy.workloadRoot
 }
 
 /// The count after one more use, where the limit allows one.
@@ -523,7 +518,7 @@ mod tests {
 
     /// Root of a tree over the leaves, and the proof of leaf `index`.
     fn tree(leaves: &[B256], mut index: usize) -> (B256, Vec<B256>) {
-        let mut row: Vec<B256> = leaves.iter().map(|leaf| id::workload_leaf(*leaf)).collect();
+        let mut row: Vec<B256> = leaves.iter().map(|leaf| merkle::leaf(*leaf)).collect();
         let mut proof = vec![];
         while row.len() > 1 {
             if let Some(sibling) = row.get(index ^ 1) {
@@ -532,7 +527,7 @@ mod tests {
             row = row
                 .chunks(2)
                 .map(|pair| match pair {
-                    [a, b] => id::workload_node(*a, *b),
+                    [a, b] => merkle::node(*a, *b),
                     _ => pair[0],
                 })
                 .collect();
@@ -556,7 +551,7 @@ mod tests {
             // An inner node, or the root itself, is not a workload.
             prop_assert!(!allows_workload(&policy, root, &[]));
             if let Some(shorter) = proof.get(1..) {
-                let inner = id::workload_node(id::workload_leaf(leaves[index]), proof[0]);
+                let inner = merkle::node(merkle::leaf(leaves[index]), proof[0]);
                 prop_assert!(!allows_workload(&policy, inner, shorter));
             }
         }

@@ -1,6 +1,7 @@
 //! Attacks on the market, each named, on the contracts as a chain runs them.
 
 mod amounts;
+mod batches;
 mod quorum;
 mod swaps;
 mod time;

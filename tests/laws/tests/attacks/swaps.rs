@@ -1,7 +1,7 @@
 //! Prices, policies and proofs exchanged under a buyer.
 
 use alloy::primitives::{B256, U256};
-use vouch_abi::id::{workload_leaf, workload_node};
+use vouch_abi::merkle;
 use vouch_abi::{IEscrow, IOffers, IUsage, LegRequest, Offer, Policy};
 use vouch_laws::market::{BUYERS, DATASET_OWNER, Market, STRANGER};
 use vouch_protocol::{Clause, Clauses};
@@ -95,12 +95,12 @@ fn an_order_is_its_buyers_and_placed_once() {
 fn an_inner_node_of_the_tree_is_no_workload() {
     let market = Market::new();
     let leaves: Vec<B256> = (1..=4).map(B256::repeat_byte).collect();
-    let hashes: Vec<B256> = leaves.iter().map(|leaf| workload_leaf(*leaf)).collect();
+    let hashes: Vec<B256> = leaves.iter().map(|leaf| merkle::leaf(*leaf)).collect();
     let inner = [
-        workload_node(hashes[0], hashes[1]),
-        workload_node(hashes[2], hashes[3]),
+        merkle::node(hashes[0], hashes[1]),
+        merkle::node(hashes[2], hashes[3]),
     ];
-    let root = workload_node(inner[0], inner[1]);
+    let root = merkle::node(inner[0], inner[1]);
     let policy = Policy {
         any: Clauses::POLICY
             .without(Clauses::NONE.with(Clause::Workload))
