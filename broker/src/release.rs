@@ -7,9 +7,9 @@ use vouch_abi::{Leg, Verdict};
 use vouch_client::{State, convert};
 use vouch_evidence::Anchors;
 use vouch_evidence::bundle::Bundle;
-use vouch_oracle::judge::{self, Case, Decision};
 use vouch_protocol::statement::{Statement, inputs_digest};
 use vouch_protocol::{Clauses, Reason};
+use vouch_verdict::{Case, Decision};
 
 use crate::request::Request;
 use crate::view::{OrderView, ViewError};
@@ -314,16 +314,16 @@ fn verified(
     let accepted = order.accepted.ok_or_else(missing)?;
     let case = Case {
         bundle: bundle.to_vec(),
-        job,
+        announced: job.announcement(),
         policies: view.policies.clone(),
         challenge: view.challenge.ok_or_else(missing)?,
         challenged_at: accepted.block.timestamp,
         observed_at: announced_in.timestamp,
         started: None,
         supplement: None,
-        order,
+        terms: order.terms,
     };
-    match judge::decide(&case, anchors, &mut ()) {
+    match vouch_verdict::decide(&case, anchors, &mut ()) {
         Decision::Conclusive {
             verdict,
             reason: Reason::Accepted,

@@ -11,11 +11,11 @@ use vouch_client::{Record, State};
 use vouch_content::seal::KeyPair;
 use vouch_evidence::Anchors;
 use vouch_evidence::bundle::Bundle;
-use vouch_oracle::judge::{self, Case, Decision};
 use vouch_oracle::store::model::{BlockRef, Fact, JobId, Phase};
 use vouch_protocol::statement::{inputs_digest, workload_digest};
 use vouch_protocol::{Clause, Clauses, Reason, Statement};
 use vouch_simulator::{Machine, Options, Tamper, default_measurement, roots};
+use vouch_verdict::{Case, Decision};
 
 const ORDER: B256 = B256::repeat_byte(0x11);
 const ASSET: B256 = B256::repeat_byte(0x22);
@@ -144,8 +144,8 @@ impl World {
         // The verdict of operators to whom the evidence is good.
         let case = Case {
             bundle: honest.clone(),
-            job: job(&honest),
-            order: view.order(ORDER).unwrap(),
+            announced: job(&honest).announcement(),
+            terms: view.terms.clone(),
             policies: view.policies.clone(),
             challenge,
             challenged_at: block(2).timestamp,
@@ -157,7 +157,7 @@ impl World {
             verdict,
             reason: Reason::Accepted,
             ..
-        } = judge::decide(&case, &anchors(), &mut ())
+        } = vouch_verdict::decide(&case, &anchors(), &mut ())
         else {
             panic!("honest evidence is accepted");
         };

@@ -28,7 +28,6 @@ pub mod config;
 pub mod daemon;
 pub mod facts;
 pub mod intake;
-pub mod judge;
 pub mod keys;
 pub mod leader;
 pub mod metrics;

@@ -14,12 +14,12 @@ use vouch_client::verdict::{Signed, concatenate, digest};
 use vouch_client::{Market, State};
 use vouch_evidence::{Anchors, Check, Explanation, Observe};
 use vouch_protocol::{Phase, Reason, challenge};
+use vouch_verdict::{Case, Decision};
 
 use crate::bundles::{BundleError, Bundles, Sources};
 use crate::chain::Endpoints;
 use crate::collateral::Supplier;
 use crate::facts::{Order, Started};
-use crate::judge::{self, Case, Decision};
 use crate::keys::Signers;
 use crate::metrics::Metrics;
 use crate::quorum::{self, Exchange, Message};
@@ -251,7 +251,7 @@ impl Pipeline {
         let anchors = Arc::clone(&self.anchors);
         let started = std::time::Instant::now();
         let decided = tokio::task::spawn_blocking(move || {
-            let decision = judge::decide(&case, &anchors, &mut observer);
+            let decision = vouch_verdict::decide(&case, &anchors, &mut observer);
             (case, decision, observer)
         });
         let decided = decided.await?;
@@ -296,7 +296,7 @@ impl Pipeline {
         };
         Ok(Ok(Case {
             bundle,
-            job: job.id,
+            announced: job.id.announcement(),
             challenge: challenge(
                 market.chain_id,
                 market.addresses.escrow,
@@ -308,7 +308,7 @@ impl Pipeline {
             // The announcement's block is the same for every operator: so is the verdict.
             observed_at: job.block.timestamp,
             challenged_at: block.timestamp,
-            order,
+            terms: order.terms,
             policies,
             started,
             supplement: None,

@@ -107,6 +107,11 @@ const RULES: &[Rule] = &[
         why: "the client speaks to the chain and judges nothing",
     },
     Rule {
+        package: "vouch-verdict",
+        forbidden: &["vouch-simulator", "vouch-oracle", "rocksdb", "axum"],
+        why: "what a bundle is worth is a function of bundle, order and time",
+    },
+    Rule {
         package: "vouch-oracle",
         forbidden: &["vouch-simulator", "vouch-devnet", "vouch-stylus"],
         why: "an operator accepts simulated evidence by configuration, not by code",

@@ -6,10 +6,9 @@ use clap::Args;
 use serde_json::json;
 use vouch_evidence::Rejection;
 use vouch_evidence::judge::{Devices, Finding, Leg, judge, judge_devices};
-use vouch_evidence::policy::{Bits, CpuTcb, Policy, Term, Workloads};
+use vouch_evidence::policy::Policy;
 use vouch_evidence::session::SessionClaims;
-use vouch_evidence::sev_snp::Tcb;
-use vouch_protocol::{Clause, Clauses, Phase};
+use vouch_protocol::{Clauses, Phase};
 
 use super::outcome::Outcome;
 use super::read;
@@ -38,7 +37,7 @@ fn from_file(path: &Path) -> Result<Policy, Failure> {
         .map_err(|_| Failure::usage(format!("--policy {shown}: expected text")))?;
     let policy = policy_file::parse(&text)
         .map_err(|error| Failure::Usage(error.context(format!("--policy {shown}"))))?;
-    Ok(attested(&policy))
+    Ok(vouch_verdict::attested(&policy))
 }
 
 /// Judges devices; what the policy asks of other things is listed as not checked.
@@ -82,41 +81,5 @@ fn say(policy: &Policy, findings: Vec<Finding>, outcome: &mut Outcome) {
             let rejection = Rejection::new(finding.reason, field, finding.expected, finding.found);
             outcome.rejections.push(rejection);
         }
-    }
-}
-
-/// The attested clauses of a policy of the contracts.
-fn attested(policy: &vouch_abi::Policy) -> Policy {
-    fn term<T>(any: Clauses, clause: Clause, value: T) -> Term<T> {
-        match any.contains(clause) {
-            true => Term::Any,
-            false => Term::Require(value),
-        }
-    }
-    let any = Clauses(policy.any);
-    let cpu_tcb = CpuTcb {
-        min_snp: Tcb(policy.minSnpTcb.0),
-        tdx_statuses: Bits(policy.tdxStatuses),
-    };
-    let workloads = match policy.workloadRoot.is_zero() {
-        true => Workloads::Listed(policy.workloads.clone()),
-        false => Workloads::Ordered,
-    };
-    let architectures = Bits(policy.gpuArchitectures.into());
-    Policy {
-        cpu_kind: term(any, Clause::CpuKind, Bits(policy.cpuKinds.into())),
-        cpu_tcb: term(any, Clause::CpuTcb, cpu_tcb),
-        debug_off: term(any, Clause::DebugOff, ()),
-        gpu_architecture: term(any, Clause::GpuArchitecture, architectures),
-        gpu_count: term(any, Clause::GpuCount, policy.minGpus),
-        gpu_mode: term(any, Clause::GpuMode, Bits(policy.gpuModes.into())),
-        rim_match: term(any, Clause::RimMatch, ()),
-        revocation: term(any, Clause::Revocation, policy.revocationMaxAge),
-        evidence_age: term(any, Clause::EvidenceAge, policy.evidenceMaxAge),
-        workload: term(any, Clause::Workload, workloads),
-        max_duration: term(any, Clause::MaxDuration, policy.maxDuration),
-        output_bytes: term(any, Clause::OutputBytes, policy.outputBytes),
-        output_rows: term(any, Clause::OutputRows, policy.outputRows),
-        export: term(any, Clause::Export, ()),
     }
 }

@@ -11,7 +11,7 @@ use vouch_evidence::{Check, Outcome, Time};
 use vouch_protocol::Reason;
 
 use super::{Api, Refusal, word};
-use crate::judge::Decision;
+use vouch_verdict::Decision;
 
 /// `GET /v1/explanations/{digest of a verdict}`: the verification made again.
 pub(super) async fn explanation(

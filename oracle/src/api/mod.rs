@@ -23,7 +23,6 @@ use vouch_evidence::Anchors;
 
 use crate::bundles::{self, BundleError, Bundles};
 use crate::facts::Order;
-use crate::judge;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::quorum::{Answer, Exchange, MAX_MESSAGE_BYTES, MAX_SHARES, Shares};
@@ -227,9 +226,10 @@ async fn verify(
     let digest = bundles::digest(&body);
     let _permit = api.busy()?;
     let anchors = Arc::clone(&api.anchors);
-    let judged =
-        tokio::task::spawn_blocking(move || judge::examine(&body, start.as_deref(), at, &anchors))
-            .await;
+    let judged = tokio::task::spawn_blocking(move || {
+        vouch_verdict::examine(&body, start.as_deref(), at, &anchors)
+    })
+    .await;
     let mut answer = judged.map_err(|e| {
         Refusal(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -5,6 +5,7 @@ use std::fmt;
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 use vouch_protocol::Reason;
+use vouch_verdict::Announcement;
 
 /// A phase of an order, as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,6 +83,19 @@ pub struct JobId {
     pub evidence: B256,
     /// SHA-256 of the sealed outputs; zero at the start.
     pub outputs: B256,
+}
+
+impl JobId {
+    /// What was announced, as a verdict is decided about it.
+    pub const fn announcement(&self) -> Announcement {
+        Announcement {
+            order: self.order,
+            phase: self.phase.0,
+            attempt: self.attempt,
+            evidence: self.evidence,
+            outputs: self.outputs,
+        }
+    }
 }
 
 impl fmt::Display for JobId {
