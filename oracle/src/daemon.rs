@@ -1,5 +1,6 @@
 //! Puts the parts together and takes them down in order.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -222,7 +223,10 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
     });
 
     let (gas_tx, gas) = watch::channel(None);
-    let app = api::router(Api {
+    let rate = NonZeroU32::new(config.server.requests_per_second)
+        .zip(NonZeroU32::new(config.server.burst))
+        .map(|(per_second, burst)| api::Rate::new(per_second, burst, Arc::clone(&metrics)));
+    let shown = Api {
         store: Arc::clone(&store),
         bundles: pipeline.bundles.clone(),
         anchors: Arc::clone(&pipeline.anchors),
@@ -233,7 +237,9 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
         gas,
         limits: Arc::new(api::Limits::new(config.server.workers)),
         arrived,
-    });
+    };
+    let app =
+        api::router(shown, rate).into_make_service_with_connect_info::<std::net::SocketAddr>();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(watch_gas(Arc::clone(&pipeline), gas_tx, cancel.clone()));
     let stop = cancel.clone();

@@ -31,6 +31,7 @@ pub struct Metrics {
     replaced: Counter,
     shares_refused: Family<ByReason, Counter>,
     equivocations: Counter,
+    requests_limited: Counter,
     outbox: Gauge,
     block: Gauge<u64, AtomicU64>,
     gas_balance: Gauge<f64, AtomicU64>,
@@ -50,6 +51,7 @@ impl Default for Metrics {
             replaced: Counter::default(),
             shares_refused: Family::default(),
             equivocations: Counter::default(),
+            requests_limited: Counter::default(),
             outbox: Gauge::default(),
             block: Gauge::default(),
             gas_balance: Gauge::default(),
@@ -88,6 +90,11 @@ impl Default for Metrics {
             "equivocations",
             "Operators seen to sign two verdicts about the same evidence",
             metrics.equivocations.clone(),
+        );
+        registry.register(
+            "requests_limited",
+            "Requests refused because their sender asks too often",
+            metrics.requests_limited.clone(),
         );
         registry.register(
             "outbox_entries",
@@ -144,6 +151,11 @@ impl Metrics {
     /// A transaction was replaced.
     pub fn replaced(&self) {
         self.replaced.inc();
+    }
+
+    /// A request was refused because its sender asks too often.
+    pub fn request_limited(&self) {
+        self.requests_limited.inc();
     }
 
     /// Another operator's signature was refused.

@@ -2,6 +2,9 @@
 
 mod explain;
 mod page;
+mod rate;
+
+pub use rate::Rate;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -12,6 +15,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -135,11 +139,11 @@ impl From<BundleError> for Refusal {
     }
 }
 
-/// The routes.
-pub fn router(api: Api) -> Router {
+/// The routes. `rate` limits all but the probes; without it nobody is limited.
+pub fn router(api: Api, rate: Option<Rate>) -> Router {
     // One byte more, so that the store's own limit gives the answer.
     let limit = usize::try_from(api.bundles.max_bytes()).unwrap_or(usize::MAX);
-    Router::new()
+    let mut routes = Router::new()
         .route("/v1/evidence/{digest}", get(get_evidence).put(put_evidence))
         .route("/v1/verify", post(verify))
         .route("/v1/jobs", get(jobs))
@@ -156,7 +160,12 @@ pub fn router(api: Api) -> Router {
         .route("/v1/events", get(page::events))
         .route("/", get(page::page))
         .route("/page.js", get(page::script))
-        .route("/page.css", get(page::style))
+        .route("/page.css", get(page::style));
+    if let Some(rate) = rate {
+        let limit = middleware::from_fn_with_state(Arc::new(rate), rate::limit);
+        routes = routes.route_layer(limit);
+    }
+    routes
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))

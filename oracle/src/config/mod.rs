@@ -241,6 +241,10 @@ pub struct Server {
     pub listen: SocketAddr,
     /// How many bundles are verified at a time.
     pub workers: usize,
+    /// Requests a second that one sender may make in the long run; 0 where a proxy in front limits them.
+    pub requests_per_second: u32,
+    /// Requests that one sender may make at once.
+    pub burst: u32,
 }
 
 impl Default for Evidence {
@@ -267,6 +271,8 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8640)),
             workers: 2,
+            requests_per_second: 100,
+            burst: 400,
         }
     }
 }
@@ -477,6 +483,13 @@ impl Config {
                 1_000_000,
             ),
             ("server.workers", self.server.workers as u64, 1, 1024),
+            (
+                "server.requests_per_second",
+                self.server.requests_per_second.into(),
+                0,
+                1_000_000,
+            ),
+            ("server.burst", self.server.burst.into(), 1, 1_000_000),
         ];
         for (key, found, least, most) in ranges {
             let fits = (least..=most).contains(&found);

@@ -196,3 +196,40 @@ async fn nonces_balances_and_fees_go_astray_and_orders_are_paid_once() -> Result
     check(&fair, &daemon, &orders).await?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_floods_is_limited_and_orders_are_paid_meanwhile() -> Result<()> {
+    let (fair, mut lane, mut plan) = one().await?;
+    plan.extra = "requests_per_second = 1\nburst = 5\n".to_owned();
+    let mut daemon = plan.start().await?;
+    daemon.ready().await?;
+    let ask = async |path: &str| reqwest::get(format!("{}{path}", plan.url())).await;
+    let mut refused = None;
+    for _ in 0..20 {
+        let answer = ask("/v1/status").await?;
+        if answer.status() == 429 {
+            refused = Some(answer);
+        }
+    }
+    let refused = refused.context("twenty requests at once were all answered")?;
+    let wait = refused
+        .headers()
+        .get("retry-after")
+        .context("Retry-After")?;
+    assert!(wait.to_str()?.parse::<u64>()? >= 1);
+    let body: Value = refused.json().await?;
+    assert_eq!(body["error"]["code"], "too_many_requests");
+    // Whoever watches the daemon is not taken for a flood.
+    for probe in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(ask(probe).await?.status(), 200, "{probe}");
+    }
+    let text = ask("/metrics").await?.text().await?;
+    assert!(
+        !text.contains("vouch_oracle_requests_limited_total 0"),
+        "{text}"
+    );
+    let done = lane.order().await?;
+    let sender = fair.operators[0].address();
+    assert_eq!(audit::chain(&fair, &[done], &[sender]).await?.settled, 1);
+    Ok(())
+}
