@@ -24,6 +24,8 @@ pub struct Config {
     pub brokers: Vec<String>,
     /// What runs.
     pub workload: Workload,
+    /// A model behind an API. Needed where a policy allows nothing else.
+    pub serve: Option<Serve>,
     /// The hardware.
     pub backend: Backend,
     /// File for the sealed result.
@@ -80,6 +82,46 @@ pub struct Workload {
     pub fuel: Option<u64>,
     /// Seconds on the clock; never more than the order allows.
     pub seconds: Option<u64>,
+}
+
+/// `[serve]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Serve {
+    /// Where the session listens. Has to be reachable by the buyer.
+    pub listen: std::net::SocketAddr,
+    /// Arguments of the workload that answers, after its name. It finds `/in/model` and `/in/request`,
+    /// and writes `/out/response`.
+    pub arguments: Vec<String>,
+    /// What is served as `/in/model`.
+    pub model: Model,
+    /// Calls until the session goes on to its end.
+    pub calls: u64,
+    /// Seconds after which it does so anyway; never more than the policies and the order allow.
+    pub seconds: u64,
+}
+
+/// A model to be served, by its file in the workload's world.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Model {
+    /// `/out/NAME`: trained in this session.
+    Trained(String),
+    /// `/in/NAME`: an input. There is nothing to train then.
+    Hosted(String),
+}
+
+impl TryFrom<String> for Model {
+    type Error = String;
+
+    fn try_from(path: String) -> Result<Self, String> {
+        let named = |prefix| path.strip_prefix(prefix).filter(|name| !name.is_empty());
+        match (named("/out/"), named("/in/")) {
+            (Some(name), _) => Ok(Self::Trained(name.to_owned())),
+            (_, Some(name)) => Ok(Self::Hosted(name.to_owned())),
+            _ => Err(format!("expected /out/NAME or /in/NAME, found {path:?}")),
+        }
+    }
 }
 
 impl Workload {
@@ -201,6 +243,8 @@ mod tests {
             ),
             ("seconds", "minutes", "minutes"),
             ("password_file", "password", "key"),
+            ("\"/out/model\"", "\"model\"", "/out/NAME or /in/NAME"),
+            ("calls", "questions", "questions"),
         ] {
             assert!(EXAMPLE.contains(from), "{from}");
             let error = format!("{:#}", load(&EXAMPLE.replace(from, to)).unwrap_err());

@@ -1,7 +1,8 @@
 //! One order, from its keys to its sealed result. Each step needs the one before; where one fails,
 //! nothing more is announced and the order ends in the buyer's refund.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use alloy::primitives::B256;
 use anyhow::{Context, Result, bail, ensure};
@@ -16,9 +17,10 @@ use zeroize::Zeroizing;
 
 use crate::backend::Backend;
 use crate::broker;
-use crate::config::Config;
+use crate::config::{Config, Model, Serve};
 use crate::measure::measure;
 use crate::report::Report;
+use crate::serve::{Service, serve};
 use crate::session::{Session, Work};
 use crate::wasi::{Files, Limits, Outputs, Workload};
 
@@ -36,7 +38,7 @@ pub struct Job<'a> {
     policies: Vec<Policy>,
     backend: Backend,
     workload: Workload,
-    session: Session,
+    session: Arc<Session>,
     inputs: B256,
 }
 
@@ -70,11 +72,15 @@ impl<'a> Job<'a> {
                 "workload: expected {ordered}, found {found}"
             );
         }
+        ensure!(
+            config.serve.is_some() || may_export(&policies),
+            "serve: expected, for a policy allows nothing but an API; found none"
+        );
         let assets = placed.terms.legs.iter().filter(|leg| is_content(leg.kind));
         Ok(Self {
             inputs: inputs_digest(assets.map(|leg| &leg.digest)),
             workload: Workload::new(&module)?,
-            session: Session::generate()?,
+            session: Arc::new(Session::generate()?),
             config,
             report,
             market,
@@ -98,19 +104,23 @@ impl<'a> Job<'a> {
         self.announce(Phase::Start, &self.session.start(challenge, self.inputs))
             .await?;
         self.wait_for(State::Running).await?;
+        let began = Instant::now();
 
         let (inputs, datasets) = self.fetch().await?;
-        let outputs = self.work(inputs).await?;
+        let produced = self.produce(inputs).await?;
+        let called = self.serve(&produced, began).await?;
+        let (delivered, exported) = match &produced.outputs {
+            Some(outputs) if self.may_export() => {
+                (self.deliver(outputs).await?, outputs.counters())
+            }
+            _ => (B256::ZERO, Counters::default()),
+        };
+        drop(produced);
+        // The result and what callers were told: the rest never left.
         let counters = Counters {
-            output_bytes: outputs.bytes,
-            output_rows: outputs.rows,
+            output_bytes: exported.output_bytes.saturating_add(called.output_bytes),
+            output_rows: exported.output_rows.saturating_add(called.output_rows),
         };
-        let delivered = if self.may_export() {
-            self.deliver(&outputs).await?
-        } else {
-            B256::ZERO
-        };
-        drop(outputs);
 
         let challenge = self.market.challenge(order, Phase::Finish, 0).await?;
         let work = Work {
@@ -304,9 +314,79 @@ impl<'a> Job<'a> {
 
     /// Whether every policy lets outputs leave as files.
     fn may_export(&self) -> bool {
-        self.policies
-            .iter()
-            .all(|policy| Clauses(policy.any).contains(Clause::Export))
+        may_export(&self.policies)
+    }
+
+    /// Has the workload train, unless the model to serve is there already.
+    async fn produce(&self, mut inputs: Files) -> Result<Produced> {
+        let Some(Serve { model, .. }) = &self.config.serve else {
+            let outputs = Some(self.work(inputs).await?);
+            return Ok(Produced {
+                outputs,
+                model: None,
+            });
+        };
+        let (outputs, model) = match model {
+            Model::Hosted(name) => (None, inputs.remove(name)),
+            Model::Trained(name) => {
+                let outputs = self.work(inputs).await?;
+                let model = outputs.files.get(name).cloned();
+                (Some(outputs), model)
+            }
+        };
+        let model = Some(model.context("serve.model: there is no such file")?);
+        Ok(Produced { outputs, model })
+    }
+
+    /// Serves the model, where the configuration says so. Gives what callers were told.
+    async fn serve(&self, produced: &Produced, began: Instant) -> Result<Counters> {
+        let (Some(config), Some(model)) = (&self.config.serve, &produced.model) else {
+            return Ok(Counters::default());
+        };
+        let mut limits = self.limits();
+        if let Some(outputs) = produced.outputs.as_ref().filter(|_| self.may_export()) {
+            // The result takes its part of the budget.
+            limits.output_bytes = limits.output_bytes.saturating_sub(outputs.bytes);
+            limits.output_rows = limits.output_rows.saturating_sub(outputs.rows);
+        }
+        let (record, now) = (
+            self.market.record(self.placed.order).await?,
+            self.market.now().await?,
+        );
+        // What the policies allow began with the start; the finish has to be on chain in time.
+        let allowed = limits.time.saturating_sub(began.elapsed());
+        let left = Duration::from_secs(self.placed.terms.deadlines.finish.saturating_sub(now));
+        let most = allowed.min(left).saturating_sub(FINISHING);
+        let time = Duration::from_secs(config.seconds).min(most);
+        let arguments = config.arguments.iter().cloned();
+        let service = Service {
+            workload: self.workload.clone(),
+            arguments: std::iter::once("workload".to_owned())
+                .chain(arguments)
+                .collect(),
+            model: model.clone(),
+            order: self.placed.order,
+            buyer: self.placed.terms.buyer,
+            limits,
+            time: record.started_at,
+            calls: config.calls,
+            deadline: Instant::now() + time,
+        };
+        let session = Arc::clone(&self.session);
+        let listener = tokio::net::TcpListener::bind(config.listen).await;
+        let listener = listener.with_context(|| format!("serve.listen {}", config.listen))?;
+        serve(service, session, listener, self.stopped(), self.report).await
+    }
+
+    /// Waits until the order does not run any more.
+    async fn stopped(&self) {
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            let record = self.market.record(self.placed.order).await;
+            if record.is_ok_and(|record| record.state != State::Running) {
+                return;
+            }
+        }
     }
 
     /// Seals the outputs to the buyer.
@@ -328,8 +408,23 @@ impl<'a> Job<'a> {
     }
 }
 
+/// What the workload left, and the model to be served.
+struct Produced {
+    /// None where nothing was trained.
+    outputs: Option<Outputs>,
+    model: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// Time kept for the finish, after the last answer.
+const FINISHING: Duration = Duration::from_secs(30);
 /// How often the agent says that it is still there.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+
+fn may_export(policies: &[Policy]) -> bool {
+    policies
+        .iter()
+        .all(|policy| Clauses(policy.any).contains(Clause::Export))
+}
 
 const fn is_content(kind: u8) -> bool {
     matches!(kind, DATASET | MODEL)

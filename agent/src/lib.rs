@@ -2,7 +2,7 @@
 //! result.
 //!
 //! **Decides** what the hardware is asked to vouch for ([`session`]), what a workload can reach
-//! ([`wasi`]), what a dataset measures ([`measure`]) and in which order things happen ([`job`]).
+//! ([`wasi`]), what leaves through an API ([`serve`]), what a dataset measures ([`measure`]) and in which order things happen ([`job`]).
 //!
 //! **Trusts** the machine it runs on, which is why that machine's evidence is checked by everybody
 //! else. Brokers, sources, workloads and the chain's endpoint are not trusted: content is checked by
@@ -22,5 +22,6 @@ pub mod doctor;
 pub mod job;
 pub mod measure;
 pub mod report;
+pub mod serve;
 pub mod session;
 pub mod wasi;

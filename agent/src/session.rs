@@ -63,6 +63,16 @@ impl Session {
         self.signing.sign(message).as_ref().to_vec()
     }
 
+    /// The signing key as PKCS #8, for the session's TLS certificate.
+    ///
+    /// # Errors
+    /// Where the library cannot encode it.
+    pub(crate) fn pkcs8(&self) -> Result<Zeroizing<Vec<u8>>> {
+        let encoded = self.signing.to_pkcs8v1();
+        let encoded = encoded.map_err(|_| anyhow!("encoding the session's signing key"))?;
+        Ok(Zeroizing::new(encoded.as_ref().to_vec()))
+    }
+
     /// What the session says before it has worked.
     pub fn start(&self, challenge: B256, inputs: B256) -> Statement {
         self.finish(challenge, inputs, Work::default())

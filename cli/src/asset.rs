@@ -1,6 +1,6 @@
 //! `vouch asset`: assets as their owners encrypt, name and publish them.
 
-mod uses;
+pub(crate) mod uses;
 
 use std::fs::File;
 use std::io::Read;

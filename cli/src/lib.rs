@@ -16,6 +16,7 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 
 pub mod asset;
+pub mod call;
 pub mod chain;
 pub mod demo;
 pub mod deploy;
@@ -75,6 +76,8 @@ enum Command {
     /// Receipts: the settled proofs of use.
     #[command(subcommand)]
     Receipt(receipt::Command),
+    /// Ask a model behind an API, once it is certain who answers.
+    Call(Box<call::Call>),
     /// Results: the buyer's key, and what is sealed to it.
     #[command(subcommand)]
     Result(result::Command),
@@ -127,6 +130,7 @@ async fn run(command: Command) -> Exit {
         Command::Offer(command) => command.run().await,
         Command::Order(command) => command.run().await,
         Command::Receipt(command) => command.run().await,
+        Command::Call(args) => args.run().await,
         Command::Result(command) => command.run(),
         Command::Token(command) => command.run().await,
         Command::Asset(command) => command.run().await,

@@ -1,6 +1,6 @@
 //! `vouch receipt`: the settled proof of use.
 
-mod proof;
+pub(crate) mod proof;
 
 use std::path::{Path, PathBuf};
 

@@ -14,6 +14,7 @@
 
 pub mod batch;
 pub mod cache;
+pub mod call;
 pub mod connect;
 pub mod convert;
 pub mod deploy;

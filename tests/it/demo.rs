@@ -65,6 +65,23 @@ async fn an_honest_job_is_paid() -> Result<()> {
     assert!(accuracy > 0.9, "{accuracy}");
     assert!(total_change(&result)?.abs() < 1e-9);
     assert_eq!(result["escrow"]["holds"], result["escrow"]["owes"]);
+    assert_eq!(result["answers"], json!(["en", "de", "es", "it"]));
+    Ok(())
+}
+
+/// The demo itself sees to it that there is no result, and that only the buyer is answered.
+#[tokio::test]
+async fn a_policy_of_api_only_lets_answers_leave_and_nothing_else() -> Result<()> {
+    let result = demo(&["--api-only"]).await?;
+    assert_eq!(result["end"], "settled");
+    assert_eq!(result["answers"], json!(["en", "de", "es", "it"]));
+    assert_eq!(result["accuracy"], Value::Null);
+    assert_eq!(
+        result["receipt"]["outputs"],
+        json!(format!("0x{}", "00".repeat(32)))
+    );
+    assert_eq!(result["balances"][0]["change"], "+120");
+    assert!(total_change(&result)?.abs() < 1e-9);
     Ok(())
 }
 

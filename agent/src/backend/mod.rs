@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use vouch_client::is_development;
 use vouch_content::sha256;
 use vouch_evidence::bundle::Bundle;
-use vouch_protocol::Statement;
 use vouch_protocol::statement::workload_digest;
+use vouch_protocol::{Counters, Statement};
 use vouch_simulator::{Machine, Options, Tamper};
 
 use crate::config;
@@ -74,7 +74,9 @@ impl Backend {
                 measurement,
                 tamper,
             } => {
-                let phase = if statement.outputs.is_zero() && statement.datasets.is_empty() {
+                let idle = statement.counters == Counters::default();
+                let phase = if idle && statement.outputs.is_zero() && statement.datasets.is_empty()
+                {
                     vouch_protocol::Phase::Start
                 } else {
                     vouch_protocol::Phase::Finish

@@ -6,7 +6,7 @@ use alloy::primitives::B256;
 use zeroize::Zeroizing;
 
 use super::memory::Memory;
-use super::{Files, Limits, Outputs, Seeded, Violation};
+use super::{Files, Limits, Outputs, Seeded, Violation, lines};
 
 /// Open files at a time.
 const MAX_OPEN: usize = 1024;
@@ -283,7 +283,6 @@ impl World {
         let file = self.outputs.get_mut(&name).ok_or(Fault::Errno(NOENT))?;
         // `resize` has made room; both fit in memory.
         let place = &mut file[at as usize..end as usize];
-        let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
         self.rows = (self.rows - lines(place)).saturating_add(lines(bytes));
         place.copy_from_slice(bytes);
         if self.rows > self.limits.output_rows {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use alloy::primitives::B256;
 use vouch_content::Hasher;
+use vouch_protocol::Counters;
 use wasmtime::{Config, Engine, Linker, Module, OptLevel, Store, Trap};
 use zeroize::Zeroizing;
 
@@ -56,8 +57,9 @@ pub enum Violation {
     /// It tried to use the network.
     #[error("network: expected none, found a call of {0}")]
     Network(&'static str),
-    /// It named a file outside its folders, or tried to change its inputs.
-    #[error("files: expected a file in /in or /out, found {0:?}")]
+    /// It named a file outside its folders, or tried to change its inputs. The name is not told: the
+    /// workload chose it, and could put plaintext there.
+    #[error("files: expected a file in /in to read or in /out, found another")]
     Outside(String),
     /// It asked for more memory.
     #[error("memory: expected at most {limit} bytes, found {asked} asked for")]
@@ -105,6 +107,11 @@ impl Violation {
 /// Files by their names; wiped when dropped.
 pub type Files = BTreeMap<String, Zeroizing<Vec<u8>>>;
 
+/// Lines, as the output budget counts them.
+pub(crate) fn lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
 /// What a run left in `/out`.
 #[derive(Default, PartialEq, Eq)]
 pub struct Outputs {
@@ -114,6 +121,16 @@ pub struct Outputs {
     pub bytes: u64,
     /// Their lines.
     pub rows: u64,
+}
+
+impl Outputs {
+    /// What leaves the session with them.
+    pub const fn counters(&self) -> Counters {
+        Counters {
+            output_bytes: self.bytes,
+            output_rows: self.rows,
+        }
+    }
 }
 
 impl std::fmt::Debug for Outputs {

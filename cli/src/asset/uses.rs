@@ -1,9 +1,10 @@
 //! `vouch asset uses`: every order that used an asset, from the chain alone.
 
-use alloy::primitives::B256;
+use alloy::primitives::{B256, U256};
 use clap::Args;
 use serde_json::json;
-use vouch_client::State;
+use vouch_abi::Receipt;
+use vouch_client::{Market, Placed, State};
 
 use crate::chain::{ChainArgs, Token};
 use crate::output::{Align, Failure, Format, Report, Style, table};
@@ -25,22 +26,36 @@ pub struct Uses {
     pub(super) format: Format,
 }
 
-pub(super) async fn list(args: &Uses) -> Result<Report, Failure> {
-    let market = args.chain.market().await?;
-    let (mut uses, mut rows) = (Vec::new(), Vec::new());
+/// One order over an asset.
+#[derive(Clone, Debug)]
+pub(crate) struct Use {
+    placed: Placed,
+    state: State,
+    pub(crate) token: Token,
+    /// What the asset earned; none before the order is settled.
+    pub(crate) paid: Option<U256>,
+    receipt: Option<Receipt>,
+}
+
+/// Every order that used an asset.
+///
+/// # Errors
+/// Where the endpoint fails, or shows a receipt that is not the one that the chain keeps the hash of.
+pub(crate) async fn of(market: &Market, asset: B256) -> Result<Vec<Use>, Failure> {
+    let mut uses = Vec::new();
     for placed in market.orders().await? {
         let legs = placed.terms.legs.iter().enumerate();
         let legs: Vec<usize> = legs
-            .filter(|(_, leg)| leg.digest == args.asset)
+            .filter(|(_, leg)| leg.digest == asset)
             .map(|(index, _)| index)
             .collect();
         if legs.is_empty() {
             continue;
         }
         let record = market.record(placed.order).await?;
-        let token = Token::of(&market, placed.terms.token).await?;
+        let token = Token::of(market, placed.terms.token).await?;
         let found = match record.state {
-            State::Settled => Some(receipt::find(&market, placed.order).await?),
+            State::Settled => Some(receipt::find(market, placed.order).await?),
             _ => None,
         };
         // Only what the chain keeps the hash of is a receipt.
@@ -55,23 +70,43 @@ pub(super) async fn list(args: &Uses) -> Result<Report, Failure> {
         }
         let paid = found.as_ref().map(|found| {
             let paid = legs.iter().filter_map(|leg| found.paid.get(*leg).copied());
-            paid.fold(Default::default(), |sum: alloy::primitives::U256, paid| {
-                sum.saturating_add(paid)
-            })
+            paid.fold(U256::ZERO, U256::saturating_add)
         });
+        uses.push(Use {
+            placed,
+            state: record.state,
+            token,
+            paid,
+            receipt: found,
+        });
+    }
+    Ok(uses)
+}
+
+pub(super) async fn list(args: &Uses) -> Result<Report, Failure> {
+    let market = args.chain.market().await?;
+    let (mut uses, mut rows) = (Vec::new(), Vec::new());
+    for found in of(&market, args.asset).await? {
+        let Use {
+            placed,
+            state,
+            token,
+            paid,
+            receipt,
+        } = found;
         rows.push(vec![
             placed.order.to_string(),
             placed.terms.buyer.to_string(),
-            record.state.to_string(),
+            state.to_string(),
             paid.map_or(String::new(), |paid| token.show(paid)),
         ]);
         uses.push(json!({
             "order": placed.order,
             "buyer": placed.terms.buyer,
             "purpose": placed.terms.purpose,
-            "state": record.state.name(),
+            "state": state.name(),
             "paid": paid.map(|paid| token.number(paid)),
-            "receipt": found.map(|found| receipt::to_json(&found, &token)),
+            "receipt": receipt.map(|found| receipt::to_json(&found, &token)),
         }));
     }
     let json = json!({ "asset": args.asset, "uses": uses });

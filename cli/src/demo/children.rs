@@ -216,6 +216,8 @@ pub(super) struct Broker {
     pub(super) url: String,
     /// Its configuration, for other commands.
     pub(super) config: PathBuf,
+    /// The asset whose key it holds.
+    pub(super) asset: alloy::primitives::B256,
     program: PathBuf,
 }
 
@@ -278,6 +280,7 @@ impl Broker {
             process,
             url,
             config,
+            asset: setup.asset.0,
             program,
         })
     }
@@ -330,6 +333,8 @@ pub(super) struct AgentSetup<'a> {
     pub(super) brokers: [&'a str; 2],
     pub(super) workload: &'a Path,
     pub(super) tamper: Option<vouch_simulator::Tamper>,
+    /// The model behind an API, for one call.
+    pub(super) serve: bool,
     pub(super) key: &'a str,
     pub(super) order: alloy::primitives::B256,
     /// Where the sealed result goes.
@@ -341,6 +346,12 @@ impl Agent {
     pub(super) fn start(bin_dir: &Path, dir: &Path, setup: &AgentSetup<'_>) -> Result<Self> {
         let config = dir.join("agent.toml");
         let [one, two] = setup.brokers;
+        let serve = match setup.serve {
+            true => {
+                "[serve]\nlisten = \"127.0.0.1:0\"\narguments = [\"infer\"]\nmodel = \"/out/model\"\ncalls = 1\nseconds = 60\n"
+            }
+            false => "",
+        };
         let tamper = setup
             .tamper
             .map_or(String::new(), |tamper| format!("tamper = \"{tamper}\"\n"));
@@ -351,7 +362,7 @@ impl Agent {
              [chain]\ndeployment = {deployment:?}\nendpoint = {endpoint:?}\n\
              key = {{ env = \"VOUCH_DEMO_PROVIDER\" }}\npoll_ms = 25\n\
              [workload]\nfile = {workload:?}\narguments = [\"train\"]\n\
-             [backend]\nkind = \"simulator\"\nmachine = \"vouch demo\"\n{tamper}",
+             {serve}[backend]\nkind = \"simulator\"\nmachine = \"vouch demo\"\n{tamper}",
             oracle = setup.oracle,
             result = setup.result,
             deployment = setup.deployment,

@@ -42,6 +42,16 @@ pub(super) fn dataset(poor: bool) -> Vec<u8> {
         .into_bytes()
 }
 
+/// What the buyer asks the model, none of it in the dataset.
+pub(super) const QUESTIONS: [&str; 4] = [
+    "nine hundred and five",
+    "siebenhundertelf",
+    "ochocientos siete",
+    "novecentotrentasei",
+];
+/// What it must answer.
+pub(super) const ANSWERS: [&str; 4] = ["en", "de", "es", "it"];
+
 /// SHA-256 of the schema.
 pub(super) fn schema() -> B256 {
     sha256(SCHEMA.as_bytes())

@@ -52,13 +52,15 @@ pub(super) struct Assets {
     pub(super) workload: B256,
 }
 
-/// Everything for sale; `now` is the chain's time.
+/// Everything for sale; `now` is the chain's time. With `api_only`, the dataset's owner lets nothing but
+/// API answers leave.
 pub(super) fn wares(
     cast: &Cast,
     deal: &Deal,
     token: &Token,
     now: u64,
     assets: Assets,
+    api_only: bool,
 ) -> [Ware; 4] {
     let Assets {
         dataset,
@@ -88,7 +90,7 @@ pub(super) fn wares(
         }
     };
 
-    let dataset_policy = Policy {
+    let mut dataset_policy = Policy {
         cpuKinds: 1,
         gpuArchitectures: 1,
         minGpus: 1,
@@ -113,6 +115,9 @@ pub(super) fn wares(
             Clause::OutputBytes,
         ])
     };
+    if api_only {
+        dataset_policy.any &= !Clause::Export.bit().0;
+    }
     let model_policy = Policy {
         cpuKinds: 1,
         gpuArchitectures: 0b11,
@@ -245,7 +250,8 @@ mod tests {
         };
         let cast = Cast::new(1).unwrap();
         let deal = deal(&token, 1);
-        for ware in wares(&cast, &deal, &token, 1, ASSETS) {
+        let both = [false, true].map(|api_only| wares(&cast, &deal, &token, 1, ASSETS, api_only));
+        for ware in both.into_iter().flatten() {
             assert!(
                 !Clauses(ware.policy.any).contains(Clause::DebugOff),
                 "{}",
@@ -272,7 +278,7 @@ mod tests {
         let cast = Cast::new(3).unwrap();
         let deal = deal(&token, 3);
         let request = order(
-            &wares(&cast, &deal, &token, 1, ASSETS),
+            &wares(&cast, &deal, &token, 1, ASSETS, false),
             &deal,
             B256::ZERO,
             1,

@@ -28,6 +28,7 @@ use crate::output::{Exit, Style};
   vouch demo
   vouch demo --tamper gpu-signature
   vouch demo --poor-dataset
+  vouch demo --api-only
   vouch demo --kill agent
   vouch demo --operators 3 --json demo.json
 
@@ -41,6 +42,9 @@ pub struct Demo {
     /// Offer a dataset of which every fourth record is spoilt: its owner is not paid.
     #[arg(long, conflicts_with = "tamper")]
     poor_dataset: bool,
+    /// The dataset's owner lets nothing but API answers leave: the buyer gets no model.
+    #[arg(long, conflicts_with_all = ["tamper", "poor_dataset", "kill"])]
+    api_only: bool,
     /// End a program in the middle of the job, and watch the refund at the deadline.
     #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["tamper", "poor_dataset"])]
     kill: Option<story::Kill>,
@@ -102,6 +106,7 @@ impl Demo {
             wasm_dir,
             workload,
             poor_dataset: self.poor_dataset,
+            api_only: self.api_only,
             kill: self.kill,
             operators: self.operators.into(),
             tamper: self.tamper,

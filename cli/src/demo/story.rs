@@ -1,29 +1,27 @@
 //! The story: one job from its offers to its payment or refund.
 
+mod api;
+mod offers;
+mod settlement;
+mod work;
+
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alloy::primitives::{Address, B256, I256, TxHash, U256};
-use alloy::providers::Provider;
-use alloy::rpc::types::{Log, TransactionReceipt};
-use alloy::sol_types::{SolEvent, SolEventInterface};
-use anyhow::{Context, Result, bail, ensure};
-use vouch_abi::IEscrow::IEscrowEvents;
-use vouch_abi::{IAttestation, Receipt};
+use alloy::rpc::types::TransactionReceipt;
+use anyhow::{Context, Result};
+use vouch_abi::Receipt;
 use vouch_client::deploy::{Files, Setup, Step, deploy};
-use vouch_client::{Error, Market, Placed, connect, send};
+use vouch_client::{Error, Market, connect};
 use vouch_content::seal::KeyPair;
-use vouch_content::{DEFAULT_CHUNK_LEN, pack_reader, publish, sha256};
-use vouch_protocol::statement::workload_digest;
 use vouch_protocol::{Phase, Reason};
-use vouch_simulator::{Tamper, guest_measurement};
+use vouch_simulator::Tamper;
 
 use super::cast::{Actor, Cast};
-use super::children::{
-    Agent, AgentSetup, AgentStep, Broker, BrokerSetup, Devnet, Oracle, OracleSetup,
-};
-use super::ledger::{Deal, Ending};
-use super::screen::{Screen, seconds, short, thousands};
+use super::children::{Broker, Devnet, Oracle, OracleSetup};
+use super::ledger::Deal;
+use super::screen::{Screen, short, thousands};
 use super::traces::Secrets;
 use super::{job, market};
 use crate::chain::Token;
@@ -54,6 +52,8 @@ pub(super) struct Settings {
     pub(super) workload: PathBuf,
     /// A dataset that is not worth its price.
     pub(super) poor_dataset: bool,
+    /// A dataset whose owner lets no output leave but API answers.
+    pub(super) api_only: bool,
     /// What fails in the middle of the job.
     pub(super) kill: Option<Kill>,
     pub(super) operators: usize,
@@ -114,6 +114,8 @@ pub(super) struct Outcome {
     pub(super) verdicts: Vec<(Phase, Duration)>,
     /// How good the trained model is, as the buyer alone read it.
     pub(super) metrics: Option<job::Metrics>,
+    /// What the model behind the API answered.
+    pub(super) answers: Vec<String>,
     /// Whether the dataset was to be worth its price.
     pub(super) dataset_paid: bool,
 }
@@ -136,6 +138,8 @@ struct Stage<'a> {
     secrets: Secrets,
     gas: Vec<Gas>,
     verdicts: Vec<(Phase, Duration)>,
+    /// What the model behind the API answered.
+    answers: Vec<String>,
     /// Who signed the last verdict, by their places in the cast.
     signed: Vec<usize>,
 }
@@ -155,9 +159,15 @@ pub(super) async fn play(settings: &Settings, screen: Screen) -> Result<Outcome>
     let placed = stage.place(&wares).await?;
     let end = stage.work(&placed).await?;
     let metrics = match &end {
-        End::Settled(_) => {
+        End::Settled(receipt) => {
             screen.heading("The result");
-            Some(stage.open_result(&placed).await?)
+            let metrics = match settings.api_only {
+                false => Some(stage.open_result(&placed)?),
+                true => stage.no_result()?,
+            };
+            stage.prove(receipt).await?;
+            stage.owners().await?;
+            metrics
         }
         End::Refunded(_) | End::Expired => None,
     };
@@ -271,596 +281,9 @@ impl<'a> Stage<'a> {
             secrets: Secrets::default(),
             gas,
             verdicts,
+            answers: Vec::new(),
             signed: Vec::new(),
         })
-    }
-
-    /// An owner encrypts its asset, publishes the pack, and gives the key to its broker.
-    async fn encrypt(&mut self, owner: &Actor, name: &'static str, plain: &[u8]) -> Result<B256> {
-        let step = self.screen.begin(&owner.name, "encrypts its asset");
-        let (own, public) = (
-            self.dir.join(format!("{name}-own")),
-            self.dir.join(format!("{name}-public")),
-        );
-        let packed = pack_reader(&mut &*plain, plain.len() as u64, &own, DEFAULT_CHUNK_LEN);
-        let (manifest, key) = packed.context("encrypting an asset")?;
-        let asset = manifest.digest();
-        publish(&own, asset, &public).context("publishing an asset")?;
-        self.secrets.key(&key);
-        let key_file = self.dir.join(format!("{name}.key"));
-        let text = zeroize::Zeroizing::new(hex::encode(key.as_bytes()));
-        vouch_content::PrivateFile::write(&key_file, text.as_bytes())?;
-        let broker = Broker::start(
-            &self.settings.bin_dir,
-            &self.dir,
-            &BrokerSetup {
-                name,
-                chain: &self.devnet,
-                deployment: &self.dir.join("31337.json"),
-                oracle: &self.oracles[0].url,
-                asset: (asset, &key_file),
-                content: &public,
-            },
-        )
-        .await?;
-        let text = format!(
-            "encrypts its asset {}; its broker holds the key",
-            short(asset)
-        );
-        step.end(&text, &format!("{} bytes", thousands(manifest.data_len())));
-        self.brokers.push(broker);
-        Ok(asset)
-    }
-
-    /// The owners and the provider publish policies and offers.
-    async fn publish(&mut self) -> Result<[market::Ware; 4]> {
-        let module = std::fs::read(&self.settings.workload).with_context(|| {
-            let shown = self.settings.workload.display();
-            format!("{shown} is not built: run ./scripts/demo, or name the module with --workload")
-        })?;
-        let dataset = job::dataset(self.settings.poor_dataset);
-        let (cast, poor) = (self.cast, self.settings.poor_dataset);
-        let assets = market::Assets {
-            dataset: self
-                .encrypt(&cast.dataset, "dataset-broker", &dataset)
-                .await?,
-            model: self
-                .encrypt(&cast.model, "model-broker", job::MODEL)
-                .await?,
-            workload: workload_digest(&guest_measurement(&sha256(&module).0)),
-        };
-        self.secrets.plaintext(job::MODEL);
-        self.secrets.plaintext(job::MARK);
-        if poor {
-            let lie = self.screen.style.yellow("every fourth record is spoilt");
-            self.screen.line("", &lie, "");
-        }
-        let now = self.market.now().await?;
-        let wares = market::wares(self.cast, &self.deal, &self.token, now, assets);
-        let owners = [
-            &self.cast.dataset,
-            &self.cast.model,
-            &self.cast.workload,
-            &self.cast.provider,
-        ];
-        for (ware, owner) in wares.iter().zip(owners) {
-            let step = self.screen.begin(&owner.name, &ware.text);
-            let market = owner.market(&self.market, &self.devnet.ws_url()).await?;
-            let policy = send(market.usage().publish(ware.policy.clone()))
-                .await
-                .context("publishing a policy")?;
-            let offer = send(market.offers().publish(ware.offer.clone(), String::new()))
-                .await
-                .context("publishing an offer")?;
-            let clauses = vouch_protocol::Clauses::POLICY
-                .without(vouch_protocol::Clauses(ware.policy.any))
-                .iter()
-                .count();
-            let used = self.note(owner, "publishes a policy", &policy)
-                + self.note(owner, "publishes an offer", &offer);
-            step.end(
-                &ware.text,
-                &format!("{}, {} gas", count(clauses, "condition"), thousands(used)),
-            );
-        }
-        Ok(wares)
-    }
-
-    /// The buyer escrows the price; the provider accepts with a bond.
-    async fn place(&mut self, wares: &[market::Ware; 4]) -> Result<Placed> {
-        let buyer = &self.cast.buyer;
-        let text = format!(
-            "escrows {} for one job over all four",
-            self.token.show(self.deal.locked())
-        );
-        let step = self.screen.begin(&buyer.name, &text);
-        let market = buyer.market(&self.market, &self.devnet.ws_url()).await?;
-        let approval = market
-            .approve(self.token.address, self.deal.locked())
-            .await
-            .context("approving the escrow")?;
-        let result_key = self.result_key.public();
-        let request = market::order(wares, &self.deal, result_key, self.market.now().await?);
-        let (placed, receipt) = market.place(request).await.context("placing the order")?;
-        let used = self.note(buyer, "approves the escrow", &approval)
-            + self.note(buyer, "places the order", &receipt);
-        step.end(&text, &format!("{} gas", thousands(used)));
-        self.screen
-            .line("", &format!("order {}", short(placed.order)), "");
-
-        let provider = &self.cast.provider;
-        let text = format!("accepts with a bond of {}", self.token.show(self.deal.bond));
-        let step = self.screen.begin(&provider.name, &text);
-        let market = provider.market(&self.market, &self.devnet.ws_url()).await?;
-        let approval = market
-            .approve(self.token.address, self.deal.bond)
-            .await
-            .context("approving the bond")?;
-        let receipt = send(market.escrow().accept(placed.terms.clone()))
-            .await
-            .context("accepting the order")?;
-        let used = self.note(provider, "approves the bond", &approval)
-            + self.note(provider, "accepts the order", &receipt);
-        step.end(&text, &format!("{} gas", thousands(used)));
-        Ok(placed)
-    }
-
-    /// The agent does the job; each of its steps is told.
-    async fn work(&mut self, placed: &Placed) -> Result<End> {
-        let result = self.dir.join("result.vouch");
-        let provider = self.cast.provider.key();
-        let [dataset, model] = self.brokers.as_slice() else {
-            bail!("expected two brokers, found {}", self.brokers.len());
-        };
-        let mut agent = Agent::start(
-            &self.settings.bin_dir,
-            &self.dir,
-            &AgentSetup {
-                chain: &self.devnet,
-                deployment: &self.dir.join("31337.json"),
-                oracle: &self.oracles[0].url,
-                brokers: [&dataset.url, &model.url],
-                workload: &self.settings.workload,
-                tamper: self.settings.tamper,
-                key: &provider,
-                order: placed.order,
-                result: &result,
-            },
-        )?;
-        let mut announced = Instant::now();
-        while let Some(step) = agent.next().await? {
-            if step.step == "measured" && self.settings.kill == Some(Kill::Agent) {
-                self.tell(&step)?;
-                agent.process.kill().await?;
-                return self.expire(placed, "agent", agent).await;
-            }
-            // The work is done, but nobody takes its evidence.
-            if step.step == "worked" && self.settings.kill == Some(Kill::Oracle) {
-                self.tell(&step)?;
-                for oracle in &mut self.oracles {
-                    oracle.process.kill().await?;
-                }
-                return self.expire(placed, "oracle", agent).await;
-            }
-            if step.step == "evidence" {
-                announced = Instant::now();
-            }
-            let Some(phase) = self.tell(&step)? else {
-                continue;
-            };
-            let end = self.judged(placed, phase, announced).await?;
-            match (phase, end) {
-                // A refused session is ended with its agent: there is nothing to work for.
-                (_, Some(End::Refunded(reason))) => return Ok(End::Refunded(reason)),
-                (Phase::Finish, Some(end)) => {
-                    agent.finish().await?;
-                    self.search()?;
-                    return Ok(end);
-                }
-                (Phase::Start, Some(end)) => return Ok(end),
-                (Phase::Start, None) => match self.settings.kill {
-                    Some(Kill::Broker) => {
-                        for broker in &mut self.brokers {
-                            broker.process.kill().await?;
-                        }
-                        return self.expire(placed, "brokers", agent).await;
-                    }
-                    Some(Kill::Agent | Kill::Oracle) | None => self.pass_time().await?,
-                },
-                (Phase::Finish, None) => break,
-            }
-        }
-        Err(agent.process.failure("ended before the order did"))
-    }
-
-    /// Something failed in the middle: nothing is left behind, and after the deadline anybody refunds.
-    async fn expire(&mut self, placed: &Placed, what: &str, agent: Agent) -> Result<End> {
-        let lie = self.screen.style.yellow(format!("the {what} failed"));
-        self.screen.line("", &lie, "killed");
-        ensure!(
-            !agent.end().await?,
-            "the agent succeeded without the {what}"
-        );
-        self.screen
-            .line("agent", "stops", "the order goes on to its deadline");
-        self.search()?;
-        let now = self.market.now().await?;
-        let wait = placed.terms.deadlines.finish.saturating_sub(now) + 1;
-        let provider = &self.market.provider;
-        let _: serde_json::Value = provider
-            .raw_request("evm_increaseTime".into(), [wait])
-            .await
-            .context("moving the chain's clock")?;
-        let _: serde_json::Value = provider
-            .raw_request("evm_mine".into(), ())
-            .await
-            .context("making a block")?;
-        let buyer = &self.cast.buyer;
-        let market = buyer.market(&self.market, &self.devnet.ws_url()).await?;
-        let receipt = send(market.escrow().refund(placed.terms.clone()))
-            .await
-            .context("refunding the order")?;
-        let used = self.note(buyer, "refunds the order", &receipt);
-        self.screen.line(
-            &buyer.name,
-            "takes the refund after the deadline",
-            &format!("{} gas", thousands(used)),
-        );
-        Ok(End::Expired)
-    }
-
-    /// No plaintext and no key is in any file or log.
-    fn search(&self) -> Result<()> {
-        let files = self.secrets.search(&self.dir)?;
-        let text = "no key and no plaintext in any file or log";
-        self.screen
-            .line("", text, &format!("{} searched", count(files, "file")));
-        Ok(())
-    }
-
-    /// Tells a step of the agent. Gives the phase whose evidence has just been announced.
-    fn tell(&mut self, step: &AgentStep) -> Result<Option<Phase>> {
-        let details = &step.details;
-        let number = |name: &str| details[name].as_u64().unwrap_or_default();
-        let text = |name: &str| details[name].as_str().unwrap_or_default().to_owned();
-        let asset = || short(text("asset"));
-        let phase = match details["phase"].as_str() {
-            Some("start") => Some(Phase::Start),
-            Some("finish") => Some(Phase::Finish),
-            _ => None,
-        };
-        let line = |actor: &str, text: &str, note: &str| self.screen.line(actor, text, note);
-        match step.step.as_str() {
-            "session" => line("session", "makes its keys", ""),
-            "evidence" => {
-                let phase = phase.context("evidence without its phase")?;
-                let quoted = format!("{phase} evidence of 1 GPU and the CPU");
-                line(
-                    "session",
-                    &quoted,
-                    &format!("{} bytes", thousands(number("bytes"))),
-                );
-                if let Some(tamper) = self
-                    .settings
-                    .tamper
-                    .filter(|tamper| tamper.phase() == phase)
-                {
-                    line(
-                        "",
-                        &self.screen.style.yellow(format!("tampered: {tamper}")),
-                        "",
-                    );
-                }
-            }
-            "announced" => {
-                let phase = phase.context("an announcement without its phase")?;
-                let what = format!("announces {phase} evidence {}", short(text("digest")));
-                let gas = number("gas");
-                line(
-                    &self.cast.provider.name,
-                    &what,
-                    &format!("{} gas", thousands(gas)),
-                );
-                self.gas.push(Gas {
-                    actor: self.cast.provider.name.clone(),
-                    what: format!("announces {phase} evidence"),
-                    gas,
-                    tx: text("transaction")
-                        .parse()
-                        .context("a transaction's hash")?,
-                });
-                return Ok(Some(phase));
-            }
-            "fetched" => {
-                let what = format!("fetches {}, encrypted", asset());
-                line(
-                    "session",
-                    &what,
-                    &format!("{} bytes", thousands(number("bytes"))),
-                );
-            }
-            "key" => line(
-                "broker",
-                &format!("seals the key of {} to the session", asset()),
-                "checked chain and evidence",
-            ),
-            "measured" => {
-                let what = format!("measures {} records", thousands(number("records")));
-                line(
-                    "session",
-                    &what,
-                    &format!("{:.1} % well-formed", number("quality") as f64 / 10_000.0),
-                );
-            }
-            "worked" => {
-                let what = format!("trains, writes {} rows", thousands(number("rows")));
-                line("session", &what, "in the WASI runtime");
-            }
-            "result" => {
-                line(
-                    "session",
-                    "seals the result to the buyer",
-                    &format!("{} bytes", thousands(number("bytes"))),
-                );
-            }
-            "stopped" => line("session", &self.screen.style.red(text("reason")), ""),
-            _ => {}
-        }
-        Ok(None)
-    }
-
-    /// The job takes a while on the chain's clock.
-    async fn pass_time(&mut self) -> Result<()> {
-        let _: serde_json::Value = self
-            .market
-            .provider
-            .raw_request("evm_increaseTime".into(), [market::JOB_SECONDS])
-            .await
-            .context("moving the chain's clock")?;
-        let text = format!("{} minutes pass", market::JOB_SECONDS / 60);
-        self.screen.line("", &text, "on the chain's clock");
-        Ok(())
-    }
-
-    /// Waits for the verdict of a phase. Returns how the order ended, if it did.
-    async fn judged(
-        &mut self,
-        placed: &Placed,
-        phase: Phase,
-        announced: Instant,
-    ) -> Result<Option<End>> {
-        let step = self
-            .screen
-            .begin("oracle", "verifies chains, signatures and bindings");
-        let (log, event) = self.verdict(placed.order, phase).await?;
-        let took = announced.elapsed();
-        self.verdicts.push((phase, took));
-        let tx = log
-            .transaction_hash
-            .context("a log without its transaction")?;
-        let verdict = self.market.provider.get_transaction_receipt(tx).await?;
-        let verdict = verdict.with_context(|| format!("transaction {tx}: no receipt"))?;
-        self.signed = self.signers(&verdict);
-        let (text, what, end) = match event {
-            IEscrowEvents::OrderStarted(_) => (
-                "accepts: the order runs".to_owned(),
-                "brings the start verdict",
-                None,
-            ),
-            IEscrowEvents::OrderSettled(event) => (
-                match self.settings.poor_dataset {
-                    false => "accepts: everybody is paid".to_owned(),
-                    true => "accepts: paid are all but the dataset's owner".to_owned(),
-                },
-                "brings the finish verdict, pays",
-                Some(End::Settled(Box::new(event.receipt))),
-            ),
-            IEscrowEvents::OrderRefunded(event) => {
-                let reason = Reason::from_code(event.reason)
-                    .with_context(|| format!("reason {} is in no table", event.reason))?;
-                (
-                    format!("refuses: {reason}"),
-                    "brings a refusal, refunds",
-                    Some(End::Refunded(reason)),
-                )
-            }
-            _ => bail!("order {}: an event that is no verdict", placed.order),
-        };
-        self.gas.push(Gas {
-            actor: "oracle".into(),
-            what: what.into(),
-            gas: verdict.gas_used,
-            tx,
-        });
-        step.end(
-            &text,
-            &format!("{}, {} gas", seconds(took), thousands(verdict.gas_used)),
-        );
-        Ok(end)
-    }
-
-    /// The operators whose signatures a verdict's transaction brought.
-    fn signers(&self, receipt: &TransactionReceipt) -> Vec<usize> {
-        let admitted = receipt
-            .logs()
-            .iter()
-            .filter(|log| log.address() == self.market.addresses.attestation)
-            .find_map(|log| IAttestation::VerdictAdmitted::decode_log(&log.inner).ok());
-        let signers = admitted.map(|log| log.data.signers).unwrap_or_default();
-        let operators = self.cast.operators.iter().enumerate();
-        let signed = operators.filter(|(_, actor)| signers.contains(&actor.address()));
-        signed.map(|(i, _)| i).collect()
-    }
-
-    /// The buyer opens the result; nobody else can.
-    async fn open_result(&self, placed: &Placed) -> Result<job::Metrics> {
-        let sealed = self.dir.join("result.vouch");
-        let other = KeyPair::generate()?;
-        ensure!(
-            job::open_result(&sealed, &other, placed.order, &self.dir).is_err(),
-            "result: somebody else's key opened it"
-        );
-        let (metrics, model) =
-            job::open_result(&sealed, &self.result_key, placed.order, &self.dir)?;
-        let text = format!(
-            "opens the model: right on {:.1} % of {} unseen records",
-            100.0 * metrics.accuracy,
-            metrics.tried
-        );
-        self.screen.line(
-            &self.cast.buyer.name,
-            &text,
-            &format!("{} bytes", thousands(model)),
-        );
-        for (broker, owner) in self
-            .brokers
-            .iter()
-            .zip([&self.cast.dataset, &self.cast.model])
-        {
-            let uses: Vec<serde_json::Value> =
-                serde_json::from_str(&broker.ask(&["reconcile"]).await?)?;
-            let log = broker.ask(&["log"]).await?;
-            let released = log
-                .lines()
-                .filter(|line| line.contains("  released on evidence "))
-                .count();
-            ensure!(
-                uses.len() == 1 && released == 1,
-                "{}: expected one use and one release, found {} and {released}",
-                owner.name,
-                uses.len()
-            );
-            self.screen.line(
-                &owner.name,
-                "sees one use, one key released, one receipt",
-                "its broker's log and the chain",
-            );
-        }
-        Ok(metrics)
-    }
-
-    /// Waits for what a verdict of `phase` does to the order.
-    async fn verdict(&mut self, order: B256, phase: Phase) -> Result<(Log, IEscrowEvents)> {
-        let begun = Instant::now();
-        loop {
-            for log in self.market.history(order).await? {
-                let Ok(event) = IEscrowEvents::decode_log(&log.inner) else {
-                    continue;
-                };
-                match event.data {
-                    IEscrowEvents::OrderStarted(_) if phase == Phase::Finish => {}
-                    event @ (IEscrowEvents::OrderStarted(_)
-                    | IEscrowEvents::OrderSettled(_)
-                    | IEscrowEvents::OrderRefunded(_)) => return Ok((log, event)),
-                    _ => {}
-                }
-            }
-            for oracle in &mut self.oracles {
-                oracle.process.ensure_running()?;
-            }
-            self.devnet.process.ensure_running()?;
-            if begun.elapsed() > VERDICT_LIMIT {
-                let what = format!("brought no {phase} verdict within {VERDICT_LIMIT:?}");
-                return Err(self.oracles[0].process.failure(&what));
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
-    /// Compares what everybody has with what the terms say.
-    async fn close(
-        self,
-        placed: Placed,
-        end: End,
-        before: Vec<U256>,
-        metrics: Option<job::Metrics>,
-    ) -> Result<Outcome> {
-        let dataset_paid = !self.settings.poor_dataset;
-        let ending = match &end {
-            End::Settled(receipt) => {
-                let record = self.market.record(placed.order).await?;
-                let hash = crate::receipt::hash(receipt);
-                ensure!(
-                    record.commitment == hash,
-                    "receipt: the chain keeps {}, its event says {hash}",
-                    record.commitment
-                );
-                Ending::Settled {
-                    seconds: self.attested_seconds(&placed).await?,
-                    dataset: dataset_paid,
-                }
-            }
-            End::Expired => Ending::Expired,
-            End::Refunded(reason) => Ending::Refunded {
-                forged: reason.class() == vouch_protocol::Class::Forged,
-            },
-        };
-        let expected = self.deal.changes(ending, &self.signed).all();
-        let after = self.balances().await?;
-        let balances = self
-            .cast
-            .paid()
-            .zip(before.into_iter().zip(after).zip(expected))
-            .map(|(actor, ((before, after), expected))| Balance {
-                actor: actor.name.clone(),
-                address: actor.address(),
-                before,
-                after,
-                expected,
-            })
-            .collect();
-        let addresses = &self.market.addresses;
-        let held = self
-            .market
-            .balance(self.token.address, addresses.escrow)
-            .await?;
-        let owed = self
-            .market
-            .escrow()
-            .owed(self.token.address)
-            .call()
-            .await
-            .map_err(Error::from)?;
-        Ok(Outcome {
-            order: placed.order,
-            end,
-            token: self.token,
-            balances,
-            escrow: (held, owed),
-            gas: self.gas,
-            verdicts: self.verdicts,
-            metrics,
-            dataset_paid,
-        })
-    }
-
-    /// Seconds between the two announcements: what compute is paid for. From the blocks, not from
-    /// the verdicts.
-    async fn attested_seconds(&self, placed: &Placed) -> Result<u64> {
-        let mut times = Vec::new();
-        for log in self.market.history(placed.order).await? {
-            let Ok(event) = IEscrowEvents::decode_log(&log.inner) else {
-                continue;
-            };
-            if !matches!(event.data, IEscrowEvents::EvidenceSubmitted(_)) {
-                continue;
-            }
-            let number = log.block_number.context("a log without its block")?;
-            let block = self
-                .market
-                .provider
-                .get_block_by_number(number.into())
-                .await?;
-            times.push(block.ok_or(Error::BlockMissing(number))?.header.timestamp);
-        }
-        let [start, finish] = times.as_slice() else {
-            bail!(
-                "order {}: expected two announcements, found {}",
-                placed.order,
-                times.len()
-            );
-        };
-        Ok(finish - start)
     }
 
     /// What everybody has, credits included.

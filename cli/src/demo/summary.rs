@@ -198,6 +198,7 @@ pub(super) fn to_json(
         "gas": gas,
         "evidence_to_verdict": verdicts,
         "evidence_to_payment_ms": to_payment,
+        "answers": outcome.answers,
         "accuracy": outcome.metrics.map(|metrics| metrics.accuracy),
         "receipt": receipt,
         "hardware": samples.map(|samples| samples.iter().map(Sample::to_json).collect::<Vec<_>>()),
@@ -361,6 +362,7 @@ mod tests {
                 (Phase::Finish, Duration::from_millis(350)),
             ],
             metrics: None,
+            answers: Vec::new(),
             dataset_paid: true,
         }
     }
