@@ -9,7 +9,8 @@
 //! **Leaves alone** blocks and RPC: the system tests have those.
 //!
 //! [`lab`] is the chain, [`market`] the contracts on it and who uses them, [`step`] what they do,
-//! [`model`] what should come of it, and [`play`] does both and compares.
+//! [`model`] what should come of it, and [`play`] does both and compares. [`world`] is what is played
+//! against: that market, or the contracts' [`rules`] alone, which are fast enough for a million steps.
 
 #![forbid(unsafe_code)]
 
@@ -17,4 +18,7 @@ pub mod lab;
 pub mod market;
 pub mod model;
 pub mod play;
+pub mod rules;
 pub mod step;
+pub mod twist;
+pub mod world;

@@ -1,63 +1,72 @@
-//! Plays random sequences of steps against the contracts until enough steps were played. A sequence
-//! that breaks a law is shrunk and printed as a script.
+//! Plays random sequences of steps against the contracts' rules, and then against the contracts, until
+//! enough steps were played. A sequence that breaks a law is shrunk and printed as a script.
 
 use std::cell::RefCell;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::process::ExitCode;
+use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
-use anyhow::Result;
 use clap::Parser;
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+use vouch_laws::market::Market;
 use vouch_laws::play::{Tally, play};
+use vouch_laws::rules::Rules;
 use vouch_laws::step::{Script, any_step};
+use vouch_laws::world::World;
 
 /// Sequences between two looks at how many steps were played.
 const AT_ONCE: u32 = 16;
 
-/// Plays random steps against the contracts and a reference model, and compares after each.
+/// Plays random steps against the contracts and their rules, and compares each with a reference model.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Steps to play, at least.
-    #[arg(long, default_value_t = 20_000)]
+    /// Steps to play on the rules alone, at least.
+    #[arg(long, default_value_t = 200_000)]
     steps: u64,
+    /// Steps to play on the contracts, at least; each takes milliseconds.
+    #[arg(long, default_value_t = 10_000)]
+    contract_steps: u64,
     /// Steps of one sequence, at most.
     #[arg(long, default_value_t = 120)]
     length: usize,
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
     let args = Args::parse();
+    let held = run::<Rules>("rules", args.steps, args.length)
+        && run::<Market>("contracts", args.contract_steps, args.length);
+    if held {
+        println!("No law was broken.");
+        return ExitCode::SUCCESS;
+    }
+    ExitCode::FAILURE
+}
+
+/// Whether the laws hold in so many steps, shared by the processors; says what happened.
+fn run<W: World>(name: &str, steps: u64, length: usize) -> bool {
     let started = Instant::now();
-    let total = RefCell::new(Tally::default());
-    let mut sequences = 0;
-    let mut shown = 0;
-    while total.borrow().steps < args.steps {
-        sequences += u64::from(AT_ONCE);
-        let mut runner = TestRunner::new(Config {
-            failure_persistence: None,
-            max_shrink_iters: 20_000,
-            cases: AT_ONCE,
-            ..Config::default()
-        });
-        let outcome = runner.run(&vec(any_step(), 1..=args.length), |steps| {
-            let tally = play(&steps).map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
-            total.borrow_mut().add(&tally);
-            Ok(())
-        });
-        if let Err(error) = outcome {
-            match error {
-                TestError::Fail(reason, steps) => {
-                    eprintln!("A law is broken: {reason}\n\n{}", Script(&steps));
-                }
-                TestError::Abort(reason) => eprintln!("stopped: {reason}"),
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
+    let share = steps.div_ceil(threads);
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|_| scope.spawn(|| share_of::<W>(share, length)))
+            .collect();
+        let join = |thread: ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        };
+        running.into_iter().map(join).collect()
+    });
+    let mut total = Tally::default();
+    for outcome in outcomes {
+        match outcome {
+            Ok(tally) => total.add(&tally),
+            Err(broken) => {
+                eprintln!("{name}: {broken}");
+                return false;
             }
-            return Ok(ExitCode::FAILURE);
-        }
-        let steps = total.borrow().steps;
-        if steps / 100_000 > shown {
-            shown = steps / 100_000;
-            eprintln!("{steps} steps, {:.0} s", started.elapsed().as_secs_f64());
         }
     }
     let Tally {
@@ -67,12 +76,37 @@ fn main() -> Result<ExitCode> {
         settled,
         refunded,
         refused_verdicts,
-    } = total.into_inner();
+    } = total;
     println!(
-        "{steps} steps in {sequences} sequences, {effective} of them with effect, {:.0} s.\n\
-         {placed} orders placed: {settled} paid, {refunded} refunded; {refused_verdicts} verdicts refused.\n\
-         No law was broken.",
+        "{name}: {steps} steps, {effective} of them with effect, {:.0} s on {threads} processors.\n\
+         {name}: {placed} orders placed: {settled} paid, {refunded} refunded; {refused_verdicts} verdicts refused.",
         started.elapsed().as_secs_f64()
     );
-    Ok(ExitCode::SUCCESS)
+    true
+}
+
+/// Plays sequences until there were so many steps, or one breaks a law: then its script.
+fn share_of<W: World>(steps: u64, length: usize) -> Result<Tally, String> {
+    let total = RefCell::new(Tally::default());
+    while total.borrow().steps < steps {
+        let mut runner = TestRunner::new(Config {
+            failure_persistence: None,
+            max_shrink_iters: 20_000,
+            cases: AT_ONCE,
+            ..Config::default()
+        });
+        let outcome = runner.run(&vec(any_step(), 1..=length), |steps| {
+            let tally = play::<W>(&steps).map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
+            total.borrow_mut().add(&tally);
+            Ok(())
+        });
+        match outcome {
+            Ok(()) => {}
+            Err(TestError::Fail(reason, steps)) => {
+                return Err(format!("a law is broken: {reason}\n\n{}", Script(&steps)));
+            }
+            Err(TestError::Abort(reason)) => return Err(format!("stopped: {reason}")),
+        }
+    }
+    Ok(total.into_inner())
 }

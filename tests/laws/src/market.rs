@@ -211,35 +211,13 @@ impl Market {
     }
 
     fn publish(&mut self, token: Address) -> Result<Vec<LegRequest>> {
-        let wares = [
-            (DATASET_OWNER, 1, DATASET_PRICE, policy()),
-            (MODEL_OWNER, 2, MODEL_PRICE, any()),
-            (PROVIDER, 4, RATE, any()),
-        ];
-        let mut legs = Vec::new();
-        for (owner, kind, price, policy) in wares {
-            let offer = Offer {
-                owner,
-                kind,
-                digest: match kind {
-                    4 => B256::ZERO,
-                    _ => B256::repeat_byte(kind),
-                },
-                metadata: B256::repeat_byte(0xaa),
-                token,
-                price: U256::from(price),
-                policy: vouch_abi::id::policy_id(&policy),
-                volume: VOLUME,
-                openUntil: u64::MAX,
-                shared: false,
-                salt: B256::ZERO,
-            };
+        let legs = wares(token);
+        for leg in &legs {
             let publish = IOffers::publishCall {
-                offer: offer.clone(),
+                offer: leg.offer.clone(),
                 uri: "ipfs://x".into(),
             };
-            self.must(owner, self.offers, &publish)?;
-            legs.push(leg(offer, policy));
+            self.must(leg.offer.owner, self.offers, &publish)?;
         }
         Ok(legs)
     }
@@ -268,24 +246,7 @@ impl Market {
 
     /// A request for dataset, model and compute, paid in token `token`.
     pub fn request(&self, token: usize, window: u64, salt: u64) -> OrderRequest {
-        let pace = std::time::Duration::from_secs(PACE);
-        let wish = Wish {
-            purpose: INFER,
-            max_duration: MAX_DURATION,
-            result_key: B256::repeat_byte(7),
-            requirements: Default::default(),
-            schedule: Schedule {
-                accept: pace,
-                start: pace,
-                finish: pace,
-                settle: pace,
-            },
-            challenge_window: window,
-            bond: U256::from(BOND),
-            oracle_fee: U256::from(FEE),
-            salt: crate::lab::word(salt),
-        };
-        wish.request(self.legs[token].clone(), self.lab.now())
+        request(&self.legs[token], self.lab.now(), window, salt)
     }
 
     /// Places an order; gives its id and terms.
@@ -308,30 +269,7 @@ impl Market {
 
     /// A verdict about an order under which everything holds, observed now.
     pub fn verdict(&self, order: B256, terms: &Terms, phase: Phase, device: u8) -> Verdict {
-        let mut holds = [0u32; 8];
-        for (word, leg) in holds.iter_mut().zip(&terms.legs) {
-            *word = Clauses(leg.clauses).intersection(Clauses::ATTESTED).0;
-        }
-        let assets: Vec<B256> = terms
-            .legs
-            .iter()
-            .filter(|leg| leg.kind <= 2)
-            .map(|leg| leg.digest)
-            .collect();
-        Verdict {
-            order,
-            phase: phase as u8,
-            evidence: B256::repeat_byte(0xee),
-            clauses: U256::from_be_bytes(LegClauses(holds).to_be_bytes()),
-            reason: Reason::Accepted.code(),
-            devices: vec![B256::repeat_byte(device)],
-            sessionKey: B256::repeat_byte(5),
-            measurement: B256::repeat_byte(6),
-            inputs: inputs_digest(&assets),
-            outputs: B256::repeat_byte(phase as u8),
-            observedAt: self.lab.now(),
-            ..Default::default()
-        }
+        verdict(self.lab.now(), order, terms, phase, device)
     }
 
     /// Signatures of some of [`Self::keys`], as the contract takes them.
@@ -428,6 +366,85 @@ impl Market {
         let call = ITrouble::misbehaveCall { mode, target, data };
         self.must(GOVERNOR, token, &call)?;
         Ok(())
+    }
+}
+
+/// Offers of dataset, model and compute in a token.
+pub fn wares(token: Address) -> Vec<LegRequest> {
+    let wares = [
+        (DATASET_OWNER, 1, DATASET_PRICE, policy()),
+        (MODEL_OWNER, 2, MODEL_PRICE, any()),
+        (PROVIDER, 4, RATE, any()),
+    ];
+    let wares = wares.into_iter().map(|(owner, kind, price, policy)| {
+        let offer = Offer {
+            owner,
+            kind,
+            digest: match kind {
+                4 => B256::ZERO,
+                _ => B256::repeat_byte(kind),
+            },
+            metadata: B256::repeat_byte(0xaa),
+            token,
+            price: U256::from(price),
+            policy: vouch_abi::id::policy_id(&policy),
+            volume: VOLUME,
+            openUntil: u64::MAX,
+            shared: false,
+            salt: B256::ZERO,
+        };
+        leg(offer, policy)
+    });
+    wares.collect()
+}
+
+/// A request for some offers at `now`.
+pub fn request(legs: &[LegRequest], now: u64, window: u64, salt: u64) -> OrderRequest {
+    let pace = std::time::Duration::from_secs(PACE);
+    let wish = Wish {
+        purpose: INFER,
+        max_duration: MAX_DURATION,
+        result_key: B256::repeat_byte(7),
+        requirements: Default::default(),
+        schedule: Schedule {
+            accept: pace,
+            start: pace,
+            finish: pace,
+            settle: pace,
+        },
+        challenge_window: window,
+        bond: U256::from(BOND),
+        oracle_fee: U256::from(FEE),
+        salt: crate::lab::word(salt),
+    };
+    wish.request(legs.to_vec(), now)
+}
+
+/// A verdict about an order under which everything holds, observed at `now`.
+pub fn verdict(now: u64, order: B256, terms: &Terms, phase: Phase, device: u8) -> Verdict {
+    let mut holds = [0u32; 8];
+    for (word, leg) in holds.iter_mut().zip(&terms.legs) {
+        *word = Clauses(leg.clauses).intersection(Clauses::ATTESTED).0;
+    }
+    let assets: Vec<B256> = terms
+        .legs
+        .iter()
+        .filter(|leg| leg.kind <= 2)
+        .map(|leg| leg.digest)
+        .collect();
+    Verdict {
+        order,
+        phase: phase as u8,
+        evidence: B256::repeat_byte(0xee),
+        clauses: U256::from_be_bytes(LegClauses(holds).to_be_bytes()),
+        reason: Reason::Accepted.code(),
+        devices: vec![B256::repeat_byte(device)],
+        sessionKey: B256::repeat_byte(5),
+        measurement: B256::repeat_byte(6),
+        inputs: inputs_digest(&assets),
+        outputs: B256::repeat_byte(phase as u8),
+        observedAt: now,
+        ..Default::default()
     }
 }
 

@@ -59,6 +59,14 @@ impl Order {
         self.placed_at + steps * PACE
     }
 
+    /// The moment at which what may be done with the order changes.
+    pub fn boundary(&self) -> u64 {
+        match self.state {
+            State::Finished => self.finished_at + self.window,
+            _ => self.deadline(),
+        }
+    }
+
     /// Whether money can no longer move.
     pub fn is_over(&self) -> bool {
         self.state >= State::Settled

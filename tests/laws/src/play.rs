@@ -1,19 +1,19 @@
 //! Plays steps against the contracts and the model, and compares after each.
 
-use alloy::primitives::{Address, B256, Bytes, U256};
-use alloy::sol_types::SolCall;
+use alloy::primitives::{Address, B256, U256};
 use anyhow::{Context, Result, bail, ensure};
-use vouch_abi::{IAttestation, IEscrow, IOffers, IUsage, OrderRequest, Terms, Verdict};
-use vouch_client::verdict::SIGNATURE_LEN;
+use vouch_abi::IEscrow::{self, IEscrowCalls};
+use vouch_abi::{OrderRequest, Terms, Verdict};
 use vouch_protocol::{Clause, Phase, Reason};
 
 use crate::lab::Reverted;
 use crate::market::{
-    BUYERS, DATASET_OWNER, GOVERNOR, ITrouble, MAX_USES, MODEL_OWNER, Market, PROVIDER, STRANGER,
-    VOLUME, policy,
+    BUYERS, DATASET_OWNER, GOVERNOR, MAX_USES, MODEL_OWNER, PROVIDER, STRANGER, VOLUME, verdict,
 };
 use crate::model::{Model, State, Submission};
 use crate::step::{About, Finding, Mode, Step, Twist};
+use crate::twist::spoil;
+use crate::world::World;
 
 /// After this many steps everything is compared, not only what the step touched.
 const AUDIT: usize = 8;
@@ -51,12 +51,12 @@ impl Tally {
 
 /// The contracts, the model, and what has to be remembered to go on.
 #[derive(Debug)]
-pub struct Play {
-    market: Market,
+pub struct Play<W> {
+    world: W,
     model: Model,
     terms: Vec<Terms>,
     requests: Vec<(usize, OrderRequest)>,
-    submissions: Vec<(Submission, Vec<u8>)>,
+    submissions: Vec<(Submission, IEscrow::submitVerdictCall)>,
     /// The verdict that finished each order.
     finished: Vec<Option<Verdict>>,
     tally: Tally,
@@ -66,8 +66,8 @@ pub struct Play {
 ///
 /// # Errors
 /// A law is broken; the error says which, after which step.
-pub fn play(steps: &[Step]) -> Result<Tally> {
-    let mut play = Play::new();
+pub fn play<W: World>(steps: &[Step]) -> Result<Tally> {
+    let mut play = Play::<W>::new();
     for (number, step) in (1..).zip(steps) {
         let before = play.tally.effective;
         play.step(step)
@@ -77,13 +77,12 @@ pub fn play(steps: &[Step]) -> Result<Tally> {
     play.end().context("at the end")
 }
 
-impl Play {
+impl<W: World> Play<W> {
     fn new() -> Self {
-        let market = Market::new();
-        let signers = market.keys.iter().map(|key| key.address()).collect();
+        let world = W::fresh();
         Self {
-            model: Model::new(market.lab.now(), signers),
-            market,
+            model: Model::new(world.now(), world.signers()),
+            world,
             terms: Vec::new(),
             requests: Vec::new(),
             submissions: Vec::new(),
@@ -119,6 +118,13 @@ impl Play {
         self.tally.steps += 1;
         match *step {
             Step::Pass { seconds } => self.pass(seconds),
+            Step::Reach { order, after } => {
+                if let Some(order) = self.order(order) {
+                    let order = &self.model.orders[order];
+                    let until = order.boundary().saturating_add_signed(after);
+                    self.pass(until.saturating_sub(self.model.now));
+                }
+            }
             Step::Place {
                 buyer,
                 token,
@@ -132,7 +138,9 @@ impl Play {
                 let terms = self.terms[order].clone();
                 let from = if by_stranger { STRANGER } else { PROVIDER };
                 let expected = self.model.may_accept(order, by_stranger);
-                let found = self.tell(from, &IEscrow::acceptCall { terms });
+                let found = self
+                    .world
+                    .tell(from, IEscrowCalls::accept(IEscrow::acceptCall { terms }));
                 if self.agree(expected, &found)? {
                     self.model.accept(order);
                 }
@@ -186,7 +194,10 @@ impl Play {
                 };
                 let terms = self.terms[order].clone();
                 let expected = self.model.may_refund(order);
-                let found = self.tell(STRANGER, &IEscrow::refundCall { terms });
+                let found = self.world.tell(
+                    STRANGER,
+                    IEscrowCalls::refund(IEscrow::refundCall { terms }),
+                );
                 if self.agree(expected, &found)? {
                     self.model.refund(order);
                 }
@@ -197,7 +208,10 @@ impl Play {
                 };
                 let terms = self.terms[order].clone();
                 let expected = self.model.may_restore(order);
-                let found = self.tell(STRANGER, &IEscrow::restoreCall { terms });
+                let found = self.world.tell(
+                    STRANGER,
+                    IEscrowCalls::restore(IEscrow::restoreCall { terms }),
+                );
                 if self.agree(expected, &found)? {
                     self.model.restore(order);
                 }
@@ -209,7 +223,10 @@ impl Play {
             Step::Misbehave { token, mode, order } => self.misbehave(token, mode, order)?,
             Step::Rotate { out, into } => self.rotate(out, into)?,
             Step::Pause { paused } => {
-                let found = self.tell(GOVERNOR, &IEscrow::setPausedCall { paused });
+                let found = self.world.tell(
+                    GOVERNOR,
+                    IEscrowCalls::setPaused(IEscrow::setPausedCall { paused }),
+                );
                 self.agree(true, &found)?;
                 self.model.paused = paused;
             }
@@ -219,14 +236,9 @@ impl Play {
     }
 
     fn pass(&mut self, seconds: u64) {
-        self.market.lab.pass(seconds);
+        self.world.pass(seconds);
         self.model.now += seconds;
         self.tally.effective += 1;
-    }
-
-    fn tell(&mut self, from: Address, call: &impl SolCall) -> Result<(), Reverted> {
-        let escrow = self.market.escrow;
-        self.market.lab.tell(from, escrow, call).map(|_| ())
     }
 
     fn place(&mut self, buyer: usize, token: usize, window: u64, again: bool) -> Result<()> {
@@ -234,9 +246,9 @@ impl Play {
         let again = last.is_some();
         let salt = self.requests.len() as u64;
         let (buyer, request) =
-            last.unwrap_or_else(|| (buyer, self.market.request(token, window, salt)));
+            last.unwrap_or_else(|| (buyer, self.world.request(token, window, salt)));
         let expected = self.model.may_place(buyer, token, again);
-        let found = self.market.place(BUYERS[buyer], request.clone());
+        let found = self.world.place(BUYERS[buyer], request.clone());
         if self.agree(expected, &found)?
             && let Ok((id, terms)) = found
         {
@@ -249,14 +261,14 @@ impl Play {
         Ok(())
     }
 
-    fn submit(&mut self, given: Submission, call: Vec<u8>) -> Result<()> {
+    fn submit(&mut self, given: Submission, call: IEscrow::submitVerdictCall) -> Result<()> {
         let expected = self.model.may_submit(&given);
-        let escrow = self.market.escrow;
-        let found = self.market.lab.send(STRANGER, escrow, call.clone());
+        let found = self
+            .world
+            .tell(STRANGER, IEscrowCalls::submitVerdict(call.clone()));
         if self.agree(expected, &found)? {
             if given.finish && matches!(given.finding, Finding::Accepted { .. }) {
-                let decoded = IEscrow::submitVerdictCall::abi_decode(&call)?;
-                self.finished[given.order] = Some(decoded.verdict);
+                self.finished[given.order] = Some(call.verdict.clone());
             }
             self.model.submit(&given);
         } else {
@@ -266,8 +278,8 @@ impl Play {
         Ok(())
     }
 
-    /// The calldata of a submission, with what is wrong with it.
-    fn submission(&self, given: &Submission) -> Vec<u8> {
+    /// The call of a submission, with what is wrong with it.
+    fn submission(&self, given: &Submission) -> IEscrow::submitVerdictCall {
         let mut terms = self.terms[given.order].clone();
         let phase = if given.finish {
             Phase::Finish
@@ -275,7 +287,7 @@ impl Play {
             Phase::Start
         };
         let id = self.model.orders[given.order].id;
-        let mut verdict = self.market.verdict(id, &terms, phase, given.device);
+        let mut verdict = verdict(self.world.now(), id, &terms, phase, given.device);
         verdict.observedAt = given.observed_at;
         verdict.reason = match given.finding {
             Finding::Accepted { .. } => Reason::Accepted,
@@ -287,7 +299,7 @@ impl Play {
         if given.finding == (Finding::Accepted { dataset: false }) {
             verdict.clauses &= !U256::from(Clause::DebugOff.bit().0);
         }
-        let signers: Vec<usize> = (0..self.market.keys.len())
+        let signers: Vec<usize> = (0..self.model.signers.len())
             .filter(|key| given.signers >> key & 1 == 1)
             .collect();
         match given.twist {
@@ -295,16 +307,11 @@ impl Play {
             Twist::OtherTerms => terms.bond += U256::from(1),
             _ => {}
         }
-        let (chain, attestation) = (self.market.lab.chain_id(), self.market.attestation);
-        let sign = |verdict: &Verdict| self.market.sign(verdict, &signers);
+        let (chain, (attestation, other)) = (self.world.chain_id(), self.world.domains());
+        let sign = |verdict: &Verdict| self.world.sign(verdict, &signers, chain, attestation);
         let signatures = match given.twist {
-            Twist::OtherChain => self
-                .market
-                .sign_for(&verdict, &signers, chain + 1, attestation),
-            Twist::OtherContract => {
-                let escrow = self.market.escrow;
-                self.market.sign_for(&verdict, &signers, chain, escrow)
-            }
+            Twist::OtherChain => self.world.sign(&verdict, &signers, chain + 1, attestation),
+            Twist::OtherContract => self.world.sign(&verdict, &signers, chain, other),
             Twist::OtherOrder => sign(&Verdict {
                 order: B256::repeat_byte(0x0d),
                 ..verdict.clone()
@@ -321,14 +328,16 @@ impl Play {
             verdict,
             signatures,
         }
-        .abi_encode()
     }
 
     fn settle(&mut self, order: usize) -> Result<()> {
         let terms = self.terms[order].clone();
         let expected = self.model.may_settle(order);
         let verdict = self.finished[order].clone().unwrap_or_default();
-        let found = self.tell(STRANGER, &IEscrow::settleCall { terms, verdict });
+        let found = self.world.tell(
+            STRANGER,
+            IEscrowCalls::settle(IEscrow::settleCall { terms, verdict }),
+        );
         if self.agree(expected, &found)? {
             self.model.settle(order);
         }
@@ -337,10 +346,11 @@ impl Play {
 
     fn withdraw(&mut self, account: Address, token: usize) -> Result<()> {
         let expected = self.model.may_withdraw(token, account);
+        let token_address = self.world.request(token, 0, 0).legs[0].offer.token;
         let call = IEscrow::withdrawCall {
-            token: self.market.tokens[token],
+            token: token_address,
         };
-        let found = self.tell(account, &call);
+        let found = self.world.tell(account, IEscrowCalls::withdraw(call));
         if self.agree(expected.is_some(), &found)? {
             self.model.withdraw(token, account);
         }
@@ -348,29 +358,19 @@ impl Play {
     }
 
     fn misbehave(&mut self, token: usize, mode: Mode, order: usize) -> Result<()> {
-        let data: Bytes = match self.order(order) {
-            Some(order) => {
-                let terms = self.terms[order].clone();
-                IEscrow::refundCall { terms }.abi_encode().into()
-            }
-            None => Bytes::new(),
-        };
-        let target = self.market.escrow;
-        self.market.misbehave(token, mode as u8, target, data)?;
+        let call = self.order(order).map(|order| {
+            let terms = self.terms[order].clone();
+            IEscrowCalls::refund(IEscrow::refundCall { terms })
+        });
+        self.world.misbehave(token, mode, call)?;
         self.model.modes[token] = mode;
         Ok(())
     }
 
     fn rotate(&mut self, out: usize, into: usize) -> Result<()> {
-        let address = |key: usize| self.model.signers[key];
-        let call = IAttestation::setOperatorsCall {
-            added: vec![address(into)],
-            removed: vec![address(out)],
-            quorum: u16::try_from(crate::market::QUORUM)?,
-        };
         let expected = self.model.may_rotate(out, into);
-        let attestation = self.market.attestation;
-        let found = self.market.lab.tell(GOVERNOR, attestation, &call);
+        let signers = &self.model.signers;
+        let found = self.world.rotate(signers[out], signers[into]);
         if self.agree(expected, &found)? {
             self.model.rotate(out, into);
         }
@@ -379,67 +379,8 @@ impl Play {
 
     /// What is not for strangers is refused to them.
     fn intrude(&mut self, call: usize, order: usize) -> Result<()> {
-        let market = &self.market;
-        let offer = vouch_abi::id::offer_id(&market.legs[0][0].offer);
-        let (offers, usage) = (market.offers, market.usage);
-        let (attestation, escrow) = (market.attestation, market.escrow);
-        let id = vouch_abi::id::policy_id(&policy());
         let terms = self.order(order).map(|order| self.terms[order].clone());
-        let (to, data) = match call {
-            0 => {
-                let call = IOffers::sellCall {
-                    buyer: BUYERS[0],
-                    request: market.request(0, 0, 0),
-                };
-                (offers, call.abi_encode())
-            }
-            1 => (
-                offers,
-                IOffers::restoreCall {
-                    offers: vec![offer],
-                }
-                .abi_encode(),
-            ),
-            2 => {
-                let call = IUsage::releaseCall {
-                    ids: vec![id],
-                    clauses: vec![u32::MAX],
-                    buyer: BUYERS[0],
-                };
-                (usage, call.abi_encode())
-            }
-            3 => {
-                let verdict = Verdict::default();
-                let call = IAttestation::admitCall {
-                    signatures: market.sign(&verdict, &[0, 1, 2]),
-                    verdict,
-                    busyUntil: u64::MAX,
-                };
-                (attestation, call.abi_encode())
-            }
-            4 => {
-                let call = IAttestation::setOperatorsCall {
-                    added: vec![STRANGER],
-                    removed: vec![],
-                    quorum: 1,
-                };
-                (attestation, call.abi_encode())
-            }
-            5 => (escrow, IEscrow::setPausedCall { paused: true }.abi_encode()),
-            6 => (offers, IOffers::cancelCall { offer }.abi_encode()),
-            _ => {
-                let call = IEscrow::submitEvidenceCall {
-                    terms: terms.unwrap_or_default(),
-                    phase: 1,
-                    attempt: 0,
-                    evidence: B256::ZERO,
-                    outputs: B256::ZERO,
-                    uri: String::new(),
-                };
-                (escrow, call.abi_encode())
-            }
-        };
-        let found = self.market.lab.send(STRANGER, to, data);
+        let found = self.world.intrude(call, terms);
         self.agree(false, &found)?;
         Ok(())
     }
@@ -447,9 +388,9 @@ impl Play {
     /// The laws. Where nothing has changed the escrow need not be asked what it owes.
     fn compare(&mut self, changed: bool, everything: bool) -> Result<()> {
         for token in 0..2 {
-            let held = self.market.balance(token, self.market.escrow);
+            let held = self.world.balance(token, None);
             let owed = match changed {
-                true => self.market.owed(token)?,
+                true => self.world.owed(token)?,
                 false => self.model.owed[token],
             };
             ensure!(held == owed, "token {token}: holds {held}, owes {owed}");
@@ -462,7 +403,7 @@ impl Play {
                 let expected = self.model.balances.get(&(token, account)).copied();
                 let (expected, found) = (
                     expected.unwrap_or_default(),
-                    self.market.balance(token, account),
+                    self.world.balance(token, Some(account)),
                 );
                 ensure!(
                     found == expected,
@@ -481,7 +422,7 @@ impl Play {
         for place in 0..self.terms.len() {
             let order = &self.model.orders[place];
             let (id, expected) = (order.id, order.state as u8);
-            let found = self.market.state(id)?;
+            let found = self.world.state(id)?;
             ensure!(
                 found == expected,
                 "order {place}: expected state {expected}, found {found}"
@@ -492,34 +433,23 @@ impl Play {
                 let expected = self.model.credits.get(&(token, account)).copied();
                 let (expected, found) = (
                     expected.unwrap_or_default(),
-                    self.market.credit(token, account)?,
+                    self.world.credit(token, account)?,
                 );
                 ensure!(
                     found == expected,
                     "token {token}: {account} expected to be owed {expected}, is owed {found}"
                 );
             }
-            let address = self.market.tokens[token];
-            let reentered = self.market.lab.ask(address, &ITrouble::reenteredCall {})?;
+            let reentered = self.world.reentered(token)?;
             ensure!(!reentered, "token {token} got in while it was called");
-            let offer = vouch_abi::id::offer_id(&self.market.legs[token][0].offer);
-            let offers = self.market.offers;
-            let left = self
-                .market
-                .lab
-                .ask(offers, &IOffers::availableCall { offer })?;
+            let left = self.world.volume(token)?;
             let expected = self.model.volume[token];
             ensure!(
-                left.volume == expected && expected <= VOLUME,
-                "token {token}: expected {expected} uses for sale, found {}",
-                left.volume
+                left == expected && expected <= VOLUME,
+                "token {token}: expected {expected} uses for sale, found {left}"
             );
         }
-        let call = IUsage::usesCall {
-            policy: vouch_abi::id::policy_id(&policy()),
-        };
-        let (usage, expected) = (self.market.usage, self.model.uses.0);
-        let uses = self.market.lab.ask(usage, &call)?;
+        let (uses, expected) = (self.world.uses()?, self.model.uses.0);
         ensure!(
             uses == expected && uses <= MAX_USES,
             "expected {expected} uses of at most {MAX_USES}, found {uses}"
@@ -567,39 +497,4 @@ impl Play {
         }
         Ok(self.tally)
     }
-}
-
-/// Signatures with something wrong about them.
-fn spoil(twist: Twist, signatures: &[u8]) -> Bytes {
-    let mut each: Vec<Vec<u8>> = signatures
-        .chunks(SIGNATURE_LEN)
-        .map(<[u8]>::to_vec)
-        .collect();
-    match twist {
-        Twist::Duplicate => each.extend(each.first().cloned()),
-        Twist::Descending => each.reverse(),
-        Twist::HighS => {
-            if let Some(first) = each.first_mut() {
-                *first = other_s(first);
-            }
-        }
-        _ => {}
-    }
-    each.concat().into()
-}
-
-/// The other signature that verifies where this one does: `s` replaced by the order less `s`.
-pub fn other_s(signature: &[u8]) -> Vec<u8> {
-    const ORDER: U256 = U256::from_limbs([
-        0xbfd2_5e8c_d036_4141,
-        0xbaae_dce6_af48_a03b,
-        0xffff_ffff_ffff_fffe,
-        0xffff_ffff_ffff_ffff,
-    ]);
-    let mut other = signature.to_vec();
-    let s = U256::from_be_slice(&signature[32..64]);
-    other[32..64].copy_from_slice(&(ORDER - s).to_be_bytes::<32>());
-    // 27 and 28 change places.
-    other[64] = 55 - signature[64];
-    other
 }

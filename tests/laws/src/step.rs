@@ -77,6 +77,12 @@ pub enum Step {
     Pass {
         seconds: u64,
     },
+    /// Time passes up to the deadline of an order, or the end of its window, or to a second before
+    /// or after: where it ends matters most.
+    Reach {
+        order: usize,
+        after: i64,
+    },
     Place {
         buyer: usize,
         token: usize,
@@ -140,6 +146,7 @@ pub fn any_step() -> impl Strategy<Value = Step> {
     let order = 0..8_usize;
     prop_oneof![
         3 => pass(),
+        1 => (order.clone(), -1..=1_i64).prop_map(|(order, after)| Step::Reach { order, after }),
         4 => (0..2_usize, 0..2_usize, prop_oneof![3 => Just(0), 1 => 1..400_u64], prop::bool::weighted(0.1))
             .prop_map(|(buyer, token, window, again)| Step::Place { buyer, token, window, again }),
         8 => (order.clone(), prop::bool::weighted(0.1))

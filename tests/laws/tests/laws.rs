@@ -2,25 +2,30 @@
 
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+use vouch_laws::market::Market;
 use vouch_laws::play::{Tally, play};
+use vouch_laws::rules::Rules;
 use vouch_laws::step::{About, Finding, Script, Step, Twist, any_step};
+use vouch_laws::world::World;
 
-/// Sequences of one test, of up to [`LENGTH`] steps.
-const SEQUENCES: u32 = 40;
+/// Sequences of one test on the contracts, of up to [`LENGTH`] steps.
+const SEQUENCES: u32 = 30;
+/// Sequences on the rules alone: some twenty-seven thousand steps.
+const RULES_SEQUENCES: u32 = 300;
 const LENGTH: usize = 120;
 
 /// Plays random sequences. Several tests do the same, so that they share the processors.
-fn sequences() {
+fn sequences<W: World>(count: u32) {
     let mut total = Tally::default();
     let mut runner = TestRunner::new(Config {
         failure_persistence: None,
         max_shrink_iters: 5_000,
-        cases: SEQUENCES,
+        cases: count,
         ..Config::default()
     });
     let tally = std::cell::RefCell::new(&mut total);
     let outcome = runner.run(&vec(any_step(), LENGTH / 2..=LENGTH), |steps| {
-        let one = play(&steps).map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
+        let one = play::<W>(&steps).map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
         tally.borrow_mut().add(&one);
         Ok(())
     });
@@ -39,22 +44,32 @@ fn sequences() {
 
 #[test]
 fn laws_hold_in_random_sequences_1() {
-    sequences();
+    sequences::<Market>(SEQUENCES);
 }
 
 #[test]
 fn laws_hold_in_random_sequences_2() {
-    sequences();
+    sequences::<Market>(SEQUENCES);
 }
 
 #[test]
 fn laws_hold_in_random_sequences_3() {
-    sequences();
+    sequences::<Market>(SEQUENCES);
+}
+
+#[test]
+fn laws_hold_in_random_sequences_on_the_rules() {
+    sequences::<Rules>(RULES_SEQUENCES);
 }
 
 /// The harness notices what it should: an order that is paid is no order that is refunded.
 #[test]
 fn one_deal_is_counted_as_it_went() {
+    one_deal::<Market>();
+    one_deal::<Rules>();
+}
+
+fn one_deal<W: World>() {
     let verdict = |about| Step::Verdict {
         order: 0,
         about,
@@ -80,9 +95,9 @@ fn one_deal_is_counted_as_it_went() {
         verdict(About::Next),
         Step::Replay { submission: 1 },
     ];
-    let tally = play(&deal).unwrap();
+    let tally = play::<W>(&deal).unwrap();
     assert_eq!((tally.placed, tally.settled, tally.refunded), (1, 1, 0));
     assert_eq!(tally.refused_verdicts, 1, "the replay");
-    let tally = play(&deal[..3]).unwrap();
+    let tally = play::<W>(&deal[..3]).unwrap();
     assert_eq!((tally.placed, tally.settled, tally.refunded), (1, 0, 1));
 }

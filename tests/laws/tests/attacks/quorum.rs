@@ -4,7 +4,7 @@ use alloy::primitives::{Address, B256, Bytes};
 use vouch_abi::{IAttestation, IEscrow, Verdict};
 use vouch_client::verdict::SIGNATURE_LEN;
 use vouch_laws::market::{BUYERS, GOVERNOR, Market, PROVIDER};
-use vouch_laws::play::other_s;
+use vouch_laws::twist::other_s;
 use vouch_protocol::Phase;
 
 use super::{BOTH, accepted, balanced, refused, running, submit, tell};
