@@ -259,7 +259,7 @@ async fn prove(
 fn load(path: &Path) -> Result<Receipt, Failure> {
     let read = || {
         let text = std::fs::read(path)?;
-        let json: Value = serde_json::from_slice(&text)?;
+        let json: Value = serde_json::from_slice(&text).context("expected JSON")?;
         let encoded = json.get("encoded").and_then(Value::as_str);
         let encoded = encoded.ok_or_else(|| anyhow!("encoded: expected the receipt's bytes"))?;
         let bytes = alloy::hex::decode(encoded).context("encoded: expected hex")?;

@@ -92,20 +92,20 @@ pub enum Error {
         answers: String,
     },
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: std::io::Error,
+        /// Why. Told in this error's own text, and therefore not its source.
+        error: std::io::Error,
     },
     /// The bytes that were read or written elsewhere failed.
-    #[error("{what}: {source}")]
+    #[error("{what}: {error}")]
     Io {
         /// What was being done.
         what: &'static str,
-        /// Why.
-        source: std::io::Error,
+        /// Why. As above.
+        error: std::io::Error,
     },
     /// The system has no randomness.
     #[error("the system gives no randomness")]
@@ -115,10 +115,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File { path, source }
+        move |error| Self::File { path, error }
     }
 
     pub(crate) fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io { what, source }
+        move |error| Self::Io { what, error }
     }
 }

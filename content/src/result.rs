@@ -66,19 +66,31 @@ pub fn seal_to<R: Read + Send>(
 /// [`Error`]; no file is left behind then.
 pub fn open_file(sealed: &Path, pair: &KeyPair, order: B256, out: &Path) -> Result<(), Error> {
     let mut file = open(sealed)?;
-    let head: [u8; DOMAIN.len()] = read(&mut file, sealed)?;
-    if head != *DOMAIN {
+    let length = file.metadata().map_err(Error::file(sealed))?.len();
+    let mut head = Vec::new();
+    (&file)
+        .take(DOMAIN.len() as u64)
+        .read_to_end(&mut head)
+        .map_err(Error::file(sealed))?;
+    if head != DOMAIN {
         return Err(Error::Manifest {
             field: "result",
             expected: "vouch/result/v1".into(),
             found: "other bytes".into(),
         });
     }
+    let least = (DOMAIN.len() + SEALED_LEN + MANIFEST_LEN) as u64;
+    if length < least {
+        return Err(Error::Length {
+            what: "result",
+            expected: least,
+            found: length,
+        });
+    }
     let key: [u8; SEALED_LEN] = read(&mut file, sealed)?;
     let manifest: [u8; MANIFEST_LEN] = read(&mut file, sealed)?;
     let manifest = Manifest::decode(&manifest)?;
-    let length = file.metadata().map_err(Error::file(sealed))?.len();
-    let base = (DOMAIN.len() + SEALED_LEN + MANIFEST_LEN) as u64 + manifest.tree_len();
+    let base = least + manifest.tree_len();
     let expected = base + manifest.data_len();
     if length != expected {
         return Err(Error::Length {

@@ -423,3 +423,27 @@ proptest! {
         prop_assert_eq!(data.len() as u64, manifest.data_len());
     }
 }
+
+#[test]
+fn what_is_no_sealed_result_is_told_once_and_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (dir.path().join("sealed"), dir.path().join("opened"));
+    let pair = KeyPair::generate().unwrap();
+    let open = || result::open_file(&path, &pair, B256::ZERO, &out).unwrap_err();
+    let missing = open();
+    assert!(missing.to_string().contains("sealed: "), "{missing}");
+    // Its text has the reason: a source would be told a second time.
+    assert!(std::error::Error::source(&missing).is_none());
+    for (bytes, named) in [
+        (&b""[..], "vouch/result/v1"),
+        (b"vouch/result/v", "vouch/result/v1"),
+        (b"vouch/result/v2 and what follows", "vouch/result/v1"),
+        (b"vouch/result/v1", "bytes, found 15"),
+        (b"vouch/result/v1 cut", "bytes, found 19"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = open().to_string();
+        assert!(error.contains(named), "{error}");
+        assert!(!out.exists());
+    }
+}

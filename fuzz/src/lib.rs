@@ -1,4 +1,4 @@
-//! Hostile bytes for every parser of the verifier.
+//! Hostile bytes for every parser of evidence and of content.
 //!
 //! Each of [`TARGETS`] is a function of bytes that must not panic, must not accept what it should
 //! not, and must say of everything that it refuses what was expected and what came. The tests of

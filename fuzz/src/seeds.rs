@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use vouch_content::ContentKey;
+use vouch_content::seal::{KeyPair, Purpose, seal};
 use vouch_evidence::{anchors, decode, tdx};
 use vouch_simulator::{Evidence, Machine, Options, Session};
 
@@ -16,6 +18,19 @@ const QE_IDENTITY: &str = r#"{"id":"TD_QE","version":2,"issueDate":"2025-06-19T1
 
 /// A list of one serial number, without a signature.
 const CRL: &str = "30733062020101300a06082a8648ce3d040302300d310b300906035504030c024341170d3235303730313030303030305a170d3235303830313030303030305a30143012020107170d3235303730313030303030305aa00e300c300a0603551d140403020101300a06082a8648ce3d040302030100";
+
+/// A pack of twelve bytes: manifest and tree.
+const PACK: &str = "766f7563682f7061636b2f7631000000000000000c00100000f174557b16d8226dda3183726724032b80bdaeb3ddc7d04596ec6424aaec8368af553ae215249ea1aca8d1faba0e131d6cf80f057de168618b85f69fafeef380e0a19d4882d3caa1aca8d1faba0e131d6cf80f057de168618b85f69fafeef380e0a19d4882d3ca";
+
+/// The secret half of the key that [`SEALED_KEY`] is sealed to.
+pub(crate) const SEALED_FOR: [u8; 32] = [7; 32];
+/// A content key.
+pub(crate) const SEALED_KEY: [u8; 32] = [9; 32];
+/// What it is sealed for.
+pub(crate) const SEALED_TO: Purpose = Purpose::Use {
+    order: alloy_primitives::B256::repeat_byte(1),
+    asset: alloy_primitives::B256::repeat_byte(2),
+};
 
 /// The captures that a target starts from, as far as they are here.
 const CAPTURES: &[(&str, &[&str])] = &[
@@ -121,6 +136,15 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "rim" | "rim_xml" => [vec![MANIFEST.into()], captures("rim")].concat(),
         "azure_hcl" => [vec![empty_hcl()], azure("HCLA")].concat(),
         "azure_tpm_quote" => [vec![empty_tpm_quote()], azure("TCG")].concat(),
+        "pack" => vec![decode::binary(PACK.as_bytes()).unwrap_or_default()],
+        "sealed_key" => vec![sealed()],
+        "statement" => {
+            let statement =
+                Session::from_secret([1; 32]).start(Default::default(), Default::default());
+            let mut more = statement.clone();
+            more.datasets.resize(2, Default::default());
+            vec![statement.encode(), more.encode()]
+        }
         "bundle" => vec![evidence.bundle().to_json()],
         "decode" => {
             let report = hexadecimal(&gpu.report);
@@ -276,6 +300,17 @@ fn empty_quote(version: u16) -> Vec<u8> {
     quote.extend(size(&data));
     quote.extend(data);
     quote
+}
+
+/// Another each time, for sealing takes randomness; it opens to the same key.
+fn sealed() -> Vec<u8> {
+    let key = ContentKey::from_bytes(SEALED_KEY);
+    let recipient = KeyPair::from_secret(&SEALED_FOR)
+        .expect("a key pair")
+        .public();
+    seal(recipient, &SEALED_TO, &key)
+        .expect("a sealed key")
+        .to_vec()
 }
 
 fn empty_crl() -> Vec<u8> {

@@ -2,16 +2,19 @@
 
 use std::sync::OnceLock;
 
+use vouch_content::seal::{KeyPair, Purpose};
+use vouch_content::{MANIFEST_LEN, Manifest, Tree};
 use vouch_evidence::azure::{HclReport, TpmQuote};
 use vouch_evidence::bundle::Bundle;
 use vouch_evidence::nvidia::{self, rim};
 use vouch_evidence::revocation::ocsp;
 use vouch_evidence::x509::Certificate;
 use vouch_evidence::{Anchors, Rejection, Time, decode, fuzz, sev_snp, tdx};
+use vouch_protocol::Statement;
 use vouch_simulator::{Machine, Options, Session, roots};
 
 use crate::Target;
-use crate::seeds::report_around;
+use crate::seeds::{SEALED_FOR, SEALED_KEY, SEALED_TO, report_around};
 
 macro_rules! targets {
     ($($name:ident,)*) => {
@@ -30,10 +33,13 @@ pub(crate) const ALL: &[Target] = targets![
     nvidia_opaque,
     nvidia_report,
     ocsp_response,
+    pack,
     qe_identity,
     rim,
     rim_xml,
+    sealed_key,
     sev_snp_report,
+    statement,
     tcb_info,
     tdx_collateral,
     tdx_quote,
@@ -226,4 +232,47 @@ fn rim_xml(bytes: &[u8]) {
     };
     let again = sound(fuzz::canonical_xml(&canonical));
     assert_eq!(again.as_ref(), Some(&canonical));
+}
+
+/// The first bytes of a pack: its manifest and the whole tree. What is read is written as it was.
+fn pack(bytes: &[u8]) {
+    let Some((head, rest)) = bytes.split_at_checked(MANIFEST_LEN) else {
+        assert!(Manifest::decode(bytes).is_err());
+        return;
+    };
+    let Ok(manifest) = Manifest::decode(head) else {
+        return;
+    };
+    assert_eq!(manifest.encode(), head, "a manifest has one encoding");
+    assert!(manifest.chunks() >= 1 || manifest.size == 0);
+    assert!(manifest.data_len() >= manifest.size);
+    let Ok(tree) = Tree::decode(rest, &manifest) else {
+        return;
+    };
+    assert_eq!(tree.encode(), rest, "a tree has one encoding");
+    assert_eq!(tree.root(), manifest.root);
+    assert!(
+        tree.check(0, bytes).is_err(),
+        "a chunk that contains its own digest"
+    );
+}
+
+/// A sealed key opens for its recipient and purpose, or not at all.
+fn sealed_key(bytes: &[u8]) {
+    let pair = KeyPair::from_secret(&SEALED_FOR).expect("a key pair");
+    if let Ok(key) = pair.open(bytes, &SEALED_TO) {
+        assert_eq!(key.as_bytes(), &SEALED_KEY, "a key that nobody sealed");
+    }
+    let Purpose::Use { order, .. } = SEALED_TO else {
+        return;
+    };
+    assert!(pair.open(bytes, &Purpose::Result { order }).is_err());
+}
+
+/// A session statement is read from its one encoding, or refused in few words.
+fn statement(bytes: &[u8]) {
+    match Statement::decode(bytes) {
+        Ok(statement) => assert_eq!(statement.encode(), bytes, "a statement has one encoding"),
+        Err(error) => assert!(error.to_string().len() <= MAX_EXPLANATION_LEN),
+    }
 }

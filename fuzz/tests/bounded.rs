@@ -45,6 +45,6 @@ macro_rules! tests {
 
 tests! {
     azure_hcl azure_tpm_quote bundle certificate certificate_chain crl decode nvidia_opaque
-    nvidia_report ocsp_response qe_identity rim rim_xml sev_snp_report tcb_info tdx_collateral
-    tdx_quote
+    nvidia_report ocsp_response pack qe_identity rim rim_xml sealed_key sev_snp_report statement
+    tcb_info tdx_collateral tdx_quote
 }

@@ -1,0 +1,4 @@
+//! `sealed_key` of [`vouch_fuzz::TARGETS`] as a program of libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vouch_fuzz::run("sealed_key", bytes));
