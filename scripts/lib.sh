@@ -28,7 +28,7 @@ clone_changed
 PATH="$TOOLS/bin:$PATH:$HOME/.cargo/bin"
 export PATH
 
-CONTRACTS="offers usage escrow attestation token"
+CONTRACTS="offers usage annex escrow attestation token"
 CARGO_STYLUS_VERSION="0.10.10"
 NODE_MAJOR=20
 
@@ -52,7 +52,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 setup() { VOUCH_ELAPSED=$SECONDS "$ROOT/scripts/setup" "$@"; }
 
-# The five contracts as WebAssembly. One at a time, as `cargo stylus` builds them: together, each would
+# The contracts as WebAssembly. One at a time, as `cargo stylus` builds them: together, each would
 # get the features that any of them asks of a shared crate.
 build_contracts() {
   local contract

@@ -254,7 +254,7 @@ async fn ask(market: &Market, order: B256) -> Result<(BlockRef, OrderView), vouc
     let told = Order::from_facts(order, &facts);
     let mut verdict = None;
     if let Some(started) = told.as_ref().and_then(|order| order.started.as_ref()) {
-        verdict = market.verdict_in(started.at.tx).await?;
+        verdict = market.verdict_in(started.at.tx, order).await?;
     }
     let announced = announced(&facts, verdict.as_ref());
     let challenge = match (&announced, told.as_ref().and_then(|order| order.accepted)) {

@@ -1,4 +1,4 @@
-//! Puts the five contracts on a chain, through the Stylus deployer, and joins them.
+//! Puts the contracts on a chain, through the Stylus deployer, and joins them.
 //!
 //! A deployment can be stopped at any point and taken up again: what the file names and the chain
 //! confirms is kept. What was built from other sources is not mixed with: that is refused.
@@ -208,6 +208,7 @@ async fn verify_set_up(
             at(Contract::Attestation)?,
             escrow.attestation().call().await?,
         ),
+        ("annex", at(Contract::Annex)?, escrow.annex().call().await?),
         ("governor", setup.governor, escrow.governor().call().await?),
     ] {
         if expected != found {
@@ -224,7 +225,7 @@ async fn verify_set_up(
 }
 
 /// Drops the entries that the chain does not confirm. The escrow holds the
-/// addresses of the other three, and each of them obeys one escrow for good: unless all four stay,
+/// addresses of the others, and three of them obey one escrow for good: unless all of them stay,
 /// the escrow goes, and with it whoever is bound.
 async fn keep_what_is_there(
     provider: &DynProvider,
@@ -245,7 +246,7 @@ async fn keep_what_is_there(
     }
     let whole = BOUND
         .iter()
-        .chain(&[Contract::Escrow])
+        .chain(&[Contract::Annex, Contract::Escrow])
         .all(|c| deployment.contracts.contains_key(c));
     if whole {
         return Ok(());
@@ -284,11 +285,14 @@ fn constructor(contract: Contract, setup: &Setup, deployment: &Deployment) -> Re
             fee: setup.fee,
         }
         .abi_encode(),
+        // Nothing to construct.
+        Contract::Annex => Vec::new(),
         Contract::Escrow => IEscrow::constructorCall {
             governor,
             offers: at(Contract::Offers)?,
             usage: at(Contract::Usage)?,
             attestation: at(Contract::Attestation)?,
+            annex: at(Contract::Annex)?,
         }
         .abi_encode(),
         Contract::Token => IToken::constructorCall {

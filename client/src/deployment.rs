@@ -23,6 +23,8 @@ pub enum Contract {
     Usage,
     /// Who may say what the hardware showed.
     Attestation,
+    /// The escrow's second program.
+    Annex,
     /// Who has paid and who may be paid.
     Escrow,
     /// The test token.
@@ -31,10 +33,11 @@ pub enum Contract {
 
 impl Contract {
     /// Every contract, in the order in which they are deployed.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Offers,
         Self::Usage,
         Self::Attestation,
+        Self::Annex,
         Self::Escrow,
         Self::Token,
     ];
@@ -45,6 +48,7 @@ impl Contract {
             Self::Offers => "offers",
             Self::Usage => "usage",
             Self::Attestation => "attestation",
+            Self::Annex => "annex",
             Self::Escrow => "escrow",
             Self::Token => "token",
         }

@@ -15,6 +15,7 @@
 pub mod batch;
 pub mod cache;
 pub mod call;
+pub mod calls;
 pub mod connect;
 pub mod convert;
 pub mod deploy;

@@ -14,6 +14,7 @@ use vouch_abi::{
 };
 use vouch_protocol::{Phase, challenge};
 
+use crate::calls::calls;
 use crate::{Error, Market, send};
 
 /// Number of the compute kind: its price is per second.
@@ -369,9 +370,10 @@ impl Market {
         let mut brought = Vec::new();
         if let Some(tx) = tx
             && let Some(tx) = self.provider.get_transaction_by_hash(tx).await?
-            && let Some(request) = request_in(alloy::consensus::Transaction::input(&tx))
         {
-            brought = request.legs.into_iter().map(|leg| leg.policy).collect();
+            let requests = requests_in(alloy::consensus::Transaction::input(&tx));
+            let legs = requests.flat_map(|request| request.legs);
+            brought = legs.map(|leg| leg.policy).collect();
         }
         let mut policies = Vec::with_capacity(terms.legs.len());
         for leg in &terms.legs {
@@ -387,17 +389,20 @@ impl Market {
         Ok(policies)
     }
 
-    /// The verdict that a transaction brought to the escrow; none where it did so through another
+    /// The verdict about an order that a transaction brought to the escrow; none where it did so through another
     /// contract.
     ///
     /// # Errors
     /// [`Error::Rpc`].
-    pub async fn verdict_in(&self, tx: TxHash) -> Result<Option<Verdict>, Error> {
+    pub async fn verdict_in(&self, tx: TxHash, order: B256) -> Result<Option<Verdict>, Error> {
         let found = self.provider.get_transaction_by_hash(tx).await?;
         Ok(found.and_then(|tx| {
             let input = alloy::consensus::Transaction::input(&tx);
-            let call = IEscrow::submitVerdictCall::abi_decode(input).ok()?;
-            Some(call.verdict)
+            let verdicts = calls(input).into_iter().filter_map(|call| {
+                let call = IEscrow::submitVerdictCall::abi_decode(&call).ok()?;
+                Some(call.verdict)
+            });
+            verdicts.into_iter().find(|verdict| verdict.order == order)
         }))
     }
 
@@ -437,12 +442,14 @@ impl Market {
     }
 }
 
-/// The request in the calldata that placed an order.
-fn request_in(calldata: &[u8]) -> Option<OrderRequest> {
-    let placed = IEscrow::placeCall::abi_decode(calldata).map(|call| call.request);
-    placed
-        .or_else(|_| IEscrow::placeWithPermitCall::abi_decode(calldata).map(|call| call.request))
-        .ok()
+/// The requests in the calldata that placed orders.
+fn requests_in(calldata: &[u8]) -> impl Iterator<Item = OrderRequest> {
+    calls(calldata).into_iter().filter_map(|call| {
+        IEscrow::placeCall::abi_decode(&call)
+            .map(|call| call.request)
+            .or_else(|_| IEscrow::placeManyCall::abi_decode(&call).map(|call| call.request))
+            .ok()
+    })
 }
 
 /// Reads a log as the event `E`.

@@ -146,6 +146,7 @@ fn readable(error: &str, param: &str, value: &DynSolValue) -> String {
         DynSolValue::FixedBytes(word, size) => hex::encode_prefixed(&word[..*size]),
         DynSolValue::String(text) => format!("{text:?}"),
         DynSolValue::Bool(b) => b.to_string(),
+        DynSolValue::Bytes(inner) if error == "BatchFailed" => Revert::decode(inner).to_string(),
         other => format!("{other:?}"),
     }
 }

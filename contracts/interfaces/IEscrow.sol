@@ -30,6 +30,8 @@ interface IEscrow {
     error NotGovernor(address caller);
     error Paused();
     error Reentered();
+    /// A call of a batch, counted from zero, failed with `reason`; nothing was done.
+    error BatchFailed(uint256 index, bytes reason);
     error AlreadyRestored(bytes32 order);
     error WrongState(bytes32 order, uint8 expected, uint8 found);
     error NotProvider(address caller, address provider);
@@ -56,9 +58,12 @@ interface IEscrow {
     /// Places an order: derives its legs, takes one use of every offer and policy, and locks
     /// prices and oracle fee from the caller, the buyer.
     function place(OrderRequest calldata request) external returns (bytes32 order);
-    /// As `place`, with the caller's EIP-2612 permit for its token. A permit that fails, because
-    /// somebody has used it before, does no harm where the allowance suffices.
-    function placeWithPermit(OrderRequest calldata request, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external returns (bytes32 order);
+    /// Places an order for each salt, alike in everything else; the request's own salt is not used.
+    function placeMany(OrderRequest calldata request, bytes32[] calldata salts) external returns (bytes32[] memory orders);
+    /// Uses the caller's EIP-2612 permit for its token, in a batch before the call that takes the
+    /// token. A permit that fails, because somebody has used it before, does no harm where the
+    /// allowance suffices.
+    function permit(address token, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
     /// The provider takes the order and locks its bond.
     function accept(Terms calldata terms) external;
     /// The provider names the evidence bundle of a phase, and on finishing the SHA-256 of the
@@ -76,6 +81,12 @@ interface IEscrow {
     /// Anyone gives the volume and the uses that a refunded order took back to its offers and
     /// policies, once. Apart from the refund, so that no other contract can stand in its way.
     function restore(Terms calldata terms) external;
+    /// Answers several calls of this contract's own functions, all or none. Tokens move once, at the
+    /// end: from the caller what the calls take together, to each receiver what they give it together.
+    function multicall(bytes[] calldata calls) external returns (bytes[] memory results);
+    /// `multicall` with its calldata's `abi.encode(calls)` packed by `FastLZ`, level 1 (`flzCompress` of
+    /// Solady's `LibZip`): orders of a batch are much alike.
+    function multicallPacked(bytes calldata packed) external returns (bytes[] memory results);
     /// Pays the caller what earlier transfers could not deliver, and operators their fees.
     function withdraw(address token) external returns (uint256 amount);
     function creditOf(address account, address token) external view returns (uint256 amount);
@@ -90,5 +101,7 @@ interface IEscrow {
     function offers() external view returns (address);
     function usage() external view returns (address);
     function attestation() external view returns (address);
+    /// The second program of the escrow, which it runs on its own storage.
+    function annex() external view returns (address);
     function governor() external view returns (address account);
 }

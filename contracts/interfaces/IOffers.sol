@@ -41,7 +41,8 @@ interface IOffers {
     function nonceOf(address owner) external view returns (uint256 nonce);
     /// Derives the terms of an order from what a buyer asks for, and takes one use of each offer.
     /// For the escrow. Refuses with the escrow's errors what the escrow's interface lists.
-    function sell(address buyer, OrderRequest calldata request) external returns (Terms memory terms);
+    /// With a `count` it takes as many uses: for orders that differ in nothing but their salt.
+    function sell(address buyer, OrderRequest calldata request, uint64 count) external returns (Terms memory terms);
     /// Gives back one use of each offer of a refunded order. For the escrow.
     function restore(bytes32[] calldata offers) external;
     /// Uses left, and whether orders may take them.

@@ -41,8 +41,9 @@ interface IUsage {
     /// nothing; orders bring the policy, so one that was never published works as well.
     function publish(Policy calldata policy) external returns (bytes32 id);
     /// Checks the on-chain clauses of each leg's policy against one use, and reserves the use where
-    /// the policy counts uses. Each policy must hash to what its leg's offer names. For the escrow.
-    function reserve(Use calldata use, OrderRequest calldata request) external;
+    /// the policy counts uses, `count` times. Each policy must hash to what its leg's offer names. For
+    /// the escrow.
+    function reserve(Use calldata use, OrderRequest calldata request, uint64 count) external;
     /// Gives back a reservation of a refunded leg. For the escrow.
     function release(bytes32[] calldata ids, uint32[] calldata clauses, address buyer) external;
     /// Required clauses of a policy; reverts with `InvalidClause` where it contradicts itself.

@@ -282,7 +282,7 @@ impl Pipeline {
             .await?;
         let started = match &order.started {
             Some(started) if phase == Phase::Finish => {
-                let verdict = self.start_verdict(&market, started).await?;
+                let verdict = self.start_verdict(&market, job.id.order, started).await?;
                 if verdict.is_none() {
                     let detail = format!(
                         "start verdict {} is not in transaction {}",
@@ -422,9 +422,10 @@ impl Pipeline {
     async fn start_verdict(
         &self,
         market: &Market,
+        order: B256,
         started: &Started,
     ) -> Result<Option<Verdict>, StepError> {
-        let placed = market.verdict_in(started.at.tx).await?;
+        let placed = market.verdict_in(started.at.tx, order).await?;
         Ok(placed.filter(|verdict| digest(verdict, &market.domain()) == started.verdict))
     }
 

@@ -93,7 +93,7 @@ async fn a_market_is_deployed_verified_and_taken_up_again() -> Result<()> {
     let owner = Owner::new().await?;
     let (first, said) = owner.deployed(&[]).await?;
     assert_eq!(first["chainId"], 421_614);
-    for contract in ["offers", "usage", "attestation", "escrow", "token"] {
+    for contract in ["offers", "usage", "attestation", "annex", "escrow", "token"] {
         let entry = &first["contracts"][contract];
         for field in ["address", "tx", "codeHash", "wasmSha256"] {
             let value = entry[field].as_str().context("a text")?;

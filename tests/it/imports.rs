@@ -36,6 +36,11 @@ const RULES: &[Rule] = &[
         why: "without feature `rpc` the interface is built into contracts",
     },
     Rule {
+        package: "annex",
+        forbidden: &["offers", "usage", "attestation", "token", "vouch-client"],
+        why: "the annex is the escrow's second program and nobody else's",
+    },
+    Rule {
         package: "vouch-evidence",
         forbidden: &[
             "vouch-abi",

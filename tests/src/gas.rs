@@ -13,20 +13,26 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::{B256, Bytes, U256, keccak256};
 use alloy::providers::Provider;
-use alloy::rpc::types::TransactionReceipt;
+use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::signers::SignerSync;
-use alloy::sol_types::SolStruct;
+use alloy::sol_types::{SolCall, SolEvent, SolStruct};
 use anyhow::{Context, Result, ensure};
+use vouch_abi::{IEscrow, Verdict};
+use vouch_client::batch::Batch;
 use vouch_client::cache::{self, Bid};
-use vouch_client::{Placed, State, send};
+use vouch_client::calls;
+use vouch_client::verdict::{self, Signed};
+use vouch_client::{Market, Placed, State, send};
 use vouch_protocol::{Phase, Reason};
 
 use crate::world::{Options, World};
 
 /// Deals that come before the measured one in a market in use.
 const WARM_UP: u8 = 3;
+/// Orders of a batch.
+const BATCH: usize = 50;
 /// Every operator must agree, as the figure to compare with has it.
 const QUORUM: u16 = 3;
 const EVERYONE: [usize; 3] = [0, 1, 2];
@@ -89,6 +95,8 @@ async fn in_use() -> Result<Gas> {
         deal(&mut world, device).await?;
     }
     let mut gas = deal(&mut world, 1).await?;
+    deals(&mut world, 0).await?;
+    gas.extend(deals(&mut world, 1).await?);
     for (name, state) in [
         ("refund", State::Placed),
         ("refund_accepted", State::Accepted),
@@ -134,6 +142,106 @@ async fn deal(world: &mut World, device: u8) -> Result<Gas> {
     gas.insert("whole_deal".into(), whole);
     gas.insert("announcements".into(), announcements);
     Ok(gas)
+}
+
+/// Deals of one buyer and one provider, each step of all of them in one transaction. Every order has
+/// devices of its own. Returns what each step took for one order, and `per_order_in_batch_of_50`, the
+/// sum.
+async fn deals(world: &mut World, round: u8) -> Result<Gas> {
+    let mut gas = Gas::new();
+    let mut placed = Vec::with_capacity(BATCH);
+    let request = world.request().await?;
+    let salts = (0..BATCH as u8).map(|n| B256::left_padding_from(&[0xba, round, n]));
+    let escrow = world.buyer.market.escrow();
+    let receipt = send(escrow.placeMany(request, salts.collect())).await?;
+    note_share(&mut gas, "place_in_batch", &receipt)?;
+    for log in receipt.logs() {
+        if let Ok(event) = IEscrow::OrderPlaced::decode_log(&log.inner) {
+            placed.push(Placed {
+                order: event.order,
+                terms: event.data.terms,
+            });
+        }
+    }
+    ensure!(placed.len() == BATCH, "placed {} orders", placed.len());
+    let accepts = placed.iter().map(|placed| {
+        let terms = placed.terms.clone();
+        IEscrow::acceptCall { terms }.abi_encode().into()
+    });
+    let receipt = multicall(&world.provider.market, accepts.collect()).await?;
+    note_share(&mut gas, "accept_in_batch", &receipt)?;
+    for (name, phase) in [
+        ("start_verdict_in_batch", Phase::Start),
+        ("finish_verdict_in_batch", Phase::Finish),
+    ] {
+        let mut verdicts = Vec::with_capacity(BATCH);
+        for (device, placed) in (100..).zip(&placed) {
+            let verdict = world
+                .verdict(placed, phase, Reason::Accepted, device)
+                .await?;
+            verdicts.push(Verdict {
+                // What differs between any two sessions.
+                evidence: keccak256([device, 1]),
+                sessionKey: keccak256([device, 2]),
+                outputs: keccak256([device, 3]),
+                ..verdict
+            });
+        }
+        let calls = under_one_root(world, &placed, verdicts)?;
+        let receipt = multicall(&world.stranger.market, calls).await?;
+        note_share(&mut gas, name, &receipt)?;
+        world.pass(60).await?;
+    }
+    for placed in &placed {
+        let state = world.record(placed).await?.state;
+        ensure!(
+            state == State::Settled,
+            "expected a settled order, found {state}"
+        );
+    }
+    let whole = gas.values().sum();
+    gas.insert("per_order_in_batch_of_50".into(), whole);
+    Ok(gas)
+}
+
+/// Submissions of verdicts whose root every operator signed; the first brings the signatures.
+fn under_one_root(world: &World, placed: &[Placed], verdicts: Vec<Verdict>) -> Result<Vec<Bytes>> {
+    let domain = world.governor.market.domain();
+    let digests = verdicts
+        .iter()
+        .map(|verdict| verdict::digest(verdict, &domain));
+    let batch = Batch::new(digests).context("a batch of verdicts")?;
+    let digest = batch.digest(&domain);
+    let mut signed = Vec::with_capacity(EVERYONE.len());
+    for operator in EVERYONE {
+        signed.push(Signed::new(digest, &world.operators[operator].signer)?);
+    }
+    let mut calls = Vec::with_capacity(BATCH);
+    for (index, (placed, verdict)) in placed.iter().zip(verdicts).enumerate() {
+        let signatures = batch.signatures(index, std::mem::take(&mut signed));
+        let call = IEscrow::submitVerdictCall {
+            terms: placed.terms.clone(),
+            verdict,
+            signatures: signatures.context("a verdict of the batch")?,
+        };
+        calls.push(call.abi_encode().into());
+    }
+    Ok(calls)
+}
+
+async fn multicall(market: &Market, calls: Vec<Bytes>) -> Result<TransactionReceipt> {
+    let transaction = TransactionRequest::default()
+        .to(market.addresses.escrow)
+        .input(calls::batch(&calls).into());
+    let pending = market.provider.send_transaction(transaction).await?;
+    Ok(pending.get_receipt().await?)
+}
+
+/// One order's share of a batch.
+fn note_share(gas: &mut Gas, name: &str, receipt: &TransactionReceipt) -> Result<()> {
+    ensure!(receipt.status(), "{name} failed");
+    gas.insert(name.to_owned(), receipt.gas_used / BATCH as u64);
+    Ok(())
 }
 
 async fn announce(world: &World, placed: &Placed, phase: Phase) -> Result<u64> {

@@ -237,7 +237,7 @@ impl World {
                 token,
                 price: U256::from(price),
                 policy: vouch_abi::id::policy_id(&policy),
-                volume: 100,
+                volume: 1_000,
                 openUntil: u64::MAX,
                 shared: false,
                 salt: B256::ZERO,

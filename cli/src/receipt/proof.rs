@@ -260,7 +260,7 @@ async fn history(market: &Market, order: B256) -> Result<History> {
             IEscrowEvents::OrderStarted(event) => {
                 let tx = log.transaction_hash;
                 let tx = tx.context("a log without its transaction")?;
-                let verdict = market.verdict_in(tx).await?;
+                let verdict = market.verdict_in(tx, order).await?;
                 let verdict = verdict.context("start verdict: brought by another contract")?;
                 began = Some((at, verdict, event.verdict));
             }

@@ -24,6 +24,7 @@ pub mod codec;
 pub mod export;
 pub mod id;
 pub mod merkle;
+pub mod pack;
 pub mod signature;
 pub mod terms;
 pub mod wire;
@@ -320,7 +321,8 @@ interfaces! {
         function nonceOf(address owner) external view returns (uint256 nonce);
         /// Derives the terms of an order from what a buyer asks for, and takes one use of each offer.
         /// For the escrow. Refuses with the escrow's errors what the escrow's interface lists.
-        function sell(address buyer, OrderRequest request) external returns (Terms terms);
+        /// With a `count` it takes as many uses: for orders that differ in nothing but their salt.
+        function sell(address buyer, OrderRequest request, uint64 count) external returns (Terms terms);
         /// Gives back one use of each offer of a refunded order. For the escrow.
         function restore(bytes32[] offers) external;
         /// Uses left, and whether orders may take them.
@@ -370,8 +372,9 @@ interfaces! {
         /// nothing; orders bring the policy, so one that was never published works as well.
         function publish(Policy policy) external returns (bytes32 id);
         /// Checks the on-chain clauses of each leg's policy against one use, and reserves the use where
-        /// the policy counts uses. Each policy must hash to what its leg's offer names. For the escrow.
-        function reserve(Use use, OrderRequest request) external;
+        /// the policy counts uses, `count` times. Each policy must hash to what its leg's offer names. For
+        /// the escrow.
+        function reserve(Use use, OrderRequest request, uint64 count) external;
         /// Gives back a reservation of a refunded leg. For the escrow.
         function release(bytes32[] ids, uint32[] clauses, address buyer) external;
         /// Required clauses of a policy; reverts with `InvalidClause` where it contradicts itself.
@@ -441,7 +444,7 @@ interfaces! {
 
     /// Holds the money: who has paid, who may be paid.
     interface IEscrow {
-        constructor(address governor, address offers, address usage, address attestation);
+        constructor(address governor, address offers, address usage, address attestation, address annex);
 
         event OrderPlaced(bytes32 indexed order, address indexed buyer, address indexed provider, Terms terms);
         event OrderAccepted(bytes32 indexed order, address indexed provider);
@@ -467,6 +470,8 @@ interfaces! {
         error NotGovernor(address caller);
         error Paused();
         error Reentered();
+        /// A call of a batch, counted from zero, failed with `reason`; nothing was done.
+        error BatchFailed(uint256 index, bytes reason);
         error AlreadyRestored(bytes32 order);
         error WrongState(bytes32 order, uint8 expected, uint8 found);
         error NotProvider(address caller, address provider);
@@ -493,9 +498,12 @@ interfaces! {
         /// Places an order: derives its legs, takes one use of every offer and policy, and locks
         /// prices and oracle fee from the caller, the buyer.
         function place(OrderRequest request) external returns (bytes32 order);
-        /// As `place`, with the caller's EIP-2612 permit for its token. A permit that fails, because
-        /// somebody has used it before, does no harm where the allowance suffices.
-        function placeWithPermit(OrderRequest request, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external returns (bytes32 order);
+        /// Places an order for each salt, alike in everything else; the request's own salt is not used.
+        function placeMany(OrderRequest request, bytes32[] salts) external returns (bytes32[] orders);
+        /// Uses the caller's EIP-2612 permit for its token, in a batch before the call that takes the
+        /// token. A permit that fails, because somebody has used it before, does no harm where the
+        /// allowance suffices.
+        function permit(address token, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
         /// The provider takes the order and locks its bond.
         function accept(Terms terms) external;
         /// The provider names the evidence bundle of a phase, and on finishing the SHA-256 of the
@@ -513,6 +521,12 @@ interfaces! {
         /// Anyone gives the volume and the uses that a refunded order took back to its offers and
         /// policies, once. Apart from the refund, so that no other contract can stand in its way.
         function restore(Terms terms) external;
+        /// Answers several calls of this contract's own functions, all or none. Tokens move once, at the
+        /// end: from the caller what the calls take together, to each receiver what they give it together.
+        function multicall(bytes[] calls) external returns (bytes[] results);
+        /// `multicall` with its calldata's `abi.encode(calls)` packed by `FastLZ`, level 1 (`flzCompress` of
+        /// Solady's `LibZip`): orders of a batch are much alike.
+        function multicallPacked(bytes packed) external returns (bytes[] results);
         /// Pays the caller what earlier transfers could not deliver, and operators their fees.
         function withdraw(address token) external returns (uint256 amount);
         function creditOf(address account, address token) external view returns (uint256 amount);
@@ -527,6 +541,8 @@ interfaces! {
         function offers() external view returns (address);
         function usage() external view returns (address);
         function attestation() external view returns (address);
+        /// The second program of the escrow, which it runs on its own storage.
+        function annex() external view returns (address);
         function governor() external view returns (address account);
     }
 

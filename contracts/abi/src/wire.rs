@@ -88,6 +88,15 @@ pub fn terms_bytes(arguments: &[u8]) -> Option<&[u8]> {
     reader.value(tail.bytes().get(..length)?)
 }
 
+/// Gives terms, as `IOffers::sell` answers them, another salt.
+pub fn set_salt(terms: &mut [u8], salt: &B256) {
+    // The salt is the last word of the head, which begins after an offset.
+    const AT: usize = <Terms as Fields>::FIELDS_HEAD;
+    if let Some(place) = terms.get_mut(AT..).and_then(|rest| rest.first_chunk_mut()) {
+        *place = salt.0;
+    }
+}
+
 /// The event `OrderPlaced`, as [`Event::log`] makes it, of terms as `IOffers::sell` answers them.
 pub fn order_placed(order: B256, buyer: Address, provider: Address, terms: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128 + terms.len());
@@ -105,41 +114,34 @@ pub fn order_placed(order: B256, buyer: Address, provider: Address, terms: &[u8]
 }
 
 /// Calldata of `IOffers::sell` with the bytes of [`request_bytes`].
-pub fn forward_sale(buyer: Address, request: &[u8]) -> Vec<u8> {
+pub fn forward_sale(buyer: Address, request: &[u8], count: u64) -> Vec<u8> {
     let mut call = IOffers::sellCall::SELECTOR.to_vec();
-    let mut head = Writer::new(&mut call, 64);
+    let mut head = Writer::new(&mut call, 96);
     buyer.write(&mut head);
     head.tail(0);
+    count.write(&mut head);
     call.extend_from_slice(request);
     call
 }
 
-/// Calldata of `IToken::permit` with the words that follow the request in the arguments of
-/// `placeWithPermit`.
-pub fn forward_permit(owner: Address, spender: Address, arguments: &[u8]) -> Option<Vec<u8>> {
-    let mut call = IToken::permitCall::SELECTOR.to_vec();
-    call.extend_from_slice(owner.into_word().as_slice());
-    call.extend_from_slice(spender.into_word().as_slice());
-    call.extend_from_slice(arguments.get(32..192)?);
-    Some(call)
-}
-
 /// Reads the arguments of `IOffers::sell`.
-pub fn read_sale(arguments: &[u8]) -> Option<(Address, Request)> {
+pub fn read_sale(arguments: &[u8]) -> Option<(Address, Request, u64)> {
     let mut reader = Reader::new(arguments);
     let buyer = Address::read(&mut reader);
     let mut tail = reader.tail();
     let request = Request::read_fields(&mut tail);
     reader.join(&tail);
-    reader.value((buyer, request))
+    let count = u64::read(&mut reader);
+    reader.value((buyer, request, count))
 }
 
 /// Calldata of `IUsage::reserve` with the bytes of [`request_bytes`].
-pub fn forward_request(wanted: &IUsage::Use, request: &[u8]) -> Vec<u8> {
+pub fn forward_request(wanted: &IUsage::Use, request: &[u8], count: u64) -> Vec<u8> {
     let mut call = IUsage::reserveCall::SELECTOR.to_vec();
-    let mut head = Writer::new(&mut call, <IUsage::Use as Codec>::HEAD + 32);
+    let mut head = Writer::new(&mut call, <IUsage::Use as Codec>::HEAD + 64);
     wanted.write(&mut head);
     head.tail(0);
+    count.write(&mut head);
     call.extend_from_slice(request);
     call
 }
@@ -292,7 +294,7 @@ calls! {
     IOffers::revokeCall { offer: Offer }
     IOffers::raiseNonceCall { nonce: U256 }
     IOffers::nonceOfCall { owner: Address }
-    IOffers::sellCall { buyer: Address, request: OrderRequest }
+    IOffers::sellCall { buyer: Address, request: OrderRequest, count: u64 }
     IOffers::restoreCall { offers: Vec<B256> }
     IOffers::availableCall { offer: B256 }
     IOffers::idOfCall { offer: Offer }
@@ -300,7 +302,7 @@ calls! {
     IOffers::governorCall {}
     IOffers::escrowCall {}
     IUsage::publishCall { policy: Policy }
-    IUsage::reserveCall { r#use: IUsage::Use, request: OrderRequest }
+    IUsage::reserveCall { r#use: IUsage::Use, request: OrderRequest, count: u64 }
     IUsage::releaseCall { ids: Vec<B256>, clauses: Vec<u32>, buyer: Address }
     IUsage::requiredClausesCall { policy: Policy }
     IUsage::usesCall { policy: B256 }
@@ -323,8 +325,9 @@ calls! {
     IAttestation::governorCall {}
     IAttestation::escrowCall {}
     IEscrow::placeCall { request: OrderRequest }
-    IEscrow::placeWithPermitCall {
-        request: OrderRequest, value: U256, deadline: U256, v: u8, r: B256, s: B256,
+    IEscrow::placeManyCall { request: OrderRequest, salts: Vec<B256> }
+    IEscrow::permitCall {
+        token: Address, value: U256, deadline: U256, v: u8, r: B256, s: B256,
     }
     IEscrow::acceptCall { terms: Terms }
     IEscrow::submitEvidenceCall {
@@ -334,6 +337,8 @@ calls! {
     IEscrow::settleCall { terms: Terms, verdict: Verdict }
     IEscrow::refundCall { terms: Terms }
     IEscrow::restoreCall { terms: Terms }
+    IEscrow::multicallCall { calls: Vec<Bytes> }
+    IEscrow::multicallPackedCall { packed: Bytes }
     IEscrow::withdrawCall { token: Address }
     IEscrow::creditOfCall { account: Address, token: Address }
     IEscrow::owedCall { token: Address }
@@ -345,6 +350,7 @@ calls! {
     IEscrow::offersCall {}
     IEscrow::usageCall {}
     IEscrow::attestationCall {}
+    IEscrow::annexCall {}
     IEscrow::governorCall {}
     ISigner::isValidSignatureCall { hash: B256, signature: Bytes }
     IArbSys::arbBlockNumberCall {}
@@ -415,6 +421,7 @@ errors! {
     IEscrow::NotGovernor { caller: Address }
     IEscrow::Paused {}
     IEscrow::Reentered {}
+    IEscrow::BatchFailed { index: U256, reason: Bytes }
     IEscrow::AlreadyRestored { order: B256 }
     IEscrow::WrongState { order: B256, expected: u8, found: u8 }
     IEscrow::NotProvider { caller: Address, provider: Address }
@@ -459,6 +466,7 @@ returns! {
     }
     IEscrow::constructorCall {
         governor: Address, offers: Address, usage: Address, attestation: Address,
+        annex: Address,
     }
     IToken::constructorCall { name: String, symbol: String }
     IOffers::availableReturn { volume: u64, open: bool }
@@ -666,14 +674,16 @@ mod tests {
             .abi_encode();
             let bytes = request_bytes(&call[4..]).unwrap();
             assert_eq!(bytes, &call[36..]);
-            let sale = forward_sale(buyer, bytes);
+            let count = i as u64;
+            let sale = forward_sale(buyer, bytes, count);
             let expected = IOffers::sellCall {
                 buyer,
                 request: request.clone(),
+                count,
             };
             assert_eq!(sale, expected.abi_encode());
-            let (from, read) = read_sale(&sale[4..]).unwrap();
-            assert_eq!(from, buyer);
+            let (from, read, counted) = read_sale(&sale[4..]).unwrap();
+            assert_eq!((from, counted), (buyer, count));
             let legs = request.legs.iter().map(|leg| RequestedLeg {
                 offer: leg.offer.clone(),
                 any: leg.policy.any,
@@ -697,29 +707,6 @@ mod tests {
         }
         assert_eq!(read_sale(&[0xff; 64]), None);
         assert_eq!(request_bytes(&[0xff; 64]), None);
-    }
-
-    #[test]
-    fn a_forwarded_permit_is_the_tokens() {
-        for (i, request) in samples::<OrderRequest>().enumerate() {
-            let mut expected = IToken::permitCall::sample(&mut (i as u8));
-            expected.v = 28;
-            let place = IEscrow::placeWithPermitCall {
-                request,
-                value: expected.value,
-                deadline: expected.deadline,
-                v: expected.v,
-                r: expected.r,
-                s: expected.s,
-            };
-            let calldata = place.abi_encode();
-            let permit = forward_permit(expected.owner, expected.spender, &calldata[4..]);
-            assert_eq!(permit, Some(expected.abi_encode()));
-        }
-        assert_eq!(
-            forward_permit(Address::ZERO, Address::ZERO, &[0; 191]),
-            None
-        );
     }
 
     #[test]
@@ -759,6 +746,16 @@ mod tests {
     }
 
     #[test]
+    fn a_set_salt_is_the_salt() {
+        for mut terms in samples::<Terms>() {
+            let mut bytes = codec::encode(&terms);
+            terms.salt = B256::repeat_byte(0x5a);
+            set_salt(&mut bytes, &terms.salt);
+            assert_eq!(codec::decode(&bytes), Some(terms));
+        }
+    }
+
+    #[test]
     fn a_forwarded_request_reads_as_the_request() {
         for (i, request) in samples::<OrderRequest>().enumerate() {
             let wanted = IUsage::Use::sample(&mut (i as u8));
@@ -766,10 +763,11 @@ mod tests {
                 request: request.clone(),
             }
             .abi_encode();
-            let forwarded = forward_request(&wanted, &call[36..]);
+            let forwarded = forward_request(&wanted, &call[36..], 7);
             let expected = IUsage::reserveCall {
                 r#use: wanted,
                 request,
+                count: 7,
             };
             assert_eq!(forwarded, expected.abi_encode());
         }

@@ -12,36 +12,42 @@
 //!
 //! Every function goes from existence over shape and authorisation to effects, event and last the
 //! token. Functions that change anything refuse to be entered while another one runs. Dispatched by
-//! `vouch_abi::dispatch!`; contract `offers` says why.
+//! hand; contract `offers` says why.
+//!
+//! What this program does not answer itself, the [`annex`] answers: a second program, run on this
+//! contract's storage, for what has no place in 24,576 bytes and is called seldom. Its address is fixed
+//! when the escrow is constructed. Nothing that moves an order to its end needs it.
 
 #![cfg_attr(not(any(test, feature = "export-abi")), no_std)]
 
 extern crate alloc;
 
+mod annex;
 mod chain;
+pub mod flows;
 pub mod money;
 mod orders;
 pub mod rules;
 mod token;
 
 use alloc::{vec, vec::Vec};
+use core::mem::take;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use stylus_sdk::{
-    ArbResult,
-    host::VM,
+    call::RawCall,
     prelude::*,
     storage::{StorageAddress, StorageB256, StorageBool, StorageMap, StorageU256},
 };
 use vouch_abi::{
-    IContract, IEscrow, OrderRecord, Terms, Verdict,
+    IContract, IEscrow, Terms, Verdict,
     call::{self, Answer, Revert, SolCall},
     codec::{Codec, Reader},
-    dispatch,
+    pack::unpack,
     wire::Event,
 };
 
-use crate::{orders::Announced, rules::State};
+use crate::flows::Flows;
 
 /// The contract's storage.
 #[storage]
@@ -52,6 +58,7 @@ pub struct Escrow {
     offers: StorageAddress,
     usage: StorageAddress,
     attestation: StorageAddress,
+    annex: StorageAddress,
     /// [`rules::Record`]s by order.
     orders: StorageMap<B256, StorageB256>,
     /// Finished orders whose challenge window is open: the finish verdict's digest.
@@ -62,19 +69,12 @@ pub struct Escrow {
     credits: StorageMap<Address, StorageMap<Address, StorageU256>>,
 }
 
-/// Functions whose first argument is the terms of an order.
-const OF_ORDERS: [[u8; 4]; 7] = [
-    IEscrow::acceptCall::SELECTOR,
-    IEscrow::submitEvidenceCall::SELECTOR,
-    IEscrow::submitVerdictCall::SELECTOR,
-    IEscrow::settleCall::SELECTOR,
-    IEscrow::refundCall::SELECTOR,
-    IEscrow::restoreCall::SELECTOR,
-    IEscrow::idOfCall::SELECTOR,
-];
-
+// A program has one entrypoint: the annex leaves this one out.
+#[cfg(feature = "program")]
 mod entrypoint {
     #![allow(missing_docs, unreachable_pub, dead_code, reason = "the macro decides")]
+
+    use stylus_sdk::{ArbResult, host::VM};
 
     use super::*;
 
@@ -99,49 +99,76 @@ impl Escrow {
         if let Some(arguments) = call::construction::<IEscrow::constructorCall>(calldata)? {
             return self.construct(&arguments);
         }
+        let mut flows = Flows::default();
+        let answer = match call::split(calldata) {
+            (IEscrow::multicallCall::SELECTOR, arguments) => {
+                self.multicall(arguments, &mut flows)?
+            }
+            (selector @ IEscrow::multicallPackedCall::SELECTOR, arguments) => {
+                let IEscrow::multicallPackedCall { packed } = call::arguments(selector, arguments)?;
+                let arguments = unpack(&packed).ok_or_else(|| call::malformed(selector))?;
+                self.multicall(&arguments, &mut flows)?
+            }
+            _ => self.answer_one(calldata, &mut flows)?,
+        };
+        self.execute(flows)?;
+        Ok(answer)
+    }
+
+    /// Answers several calls of one caller: all, or none. Their tokens move once, at the end.
+    fn multicall(&mut self, arguments: &[u8], flows: &mut Flows) -> Answer {
+        let IEscrow::multicallCall { calls } =
+            call::arguments(IEscrow::multicallCall::SELECTOR, arguments)?;
+        let mut results = Vec::with_capacity(calls.len());
+        for (index, calldata) in calls.iter().enumerate() {
+            let result = self.answer_one(calldata, flows).map_err(|revert| {
+                Revert::from(IEscrow::BatchFailed {
+                    index: U256::from(index),
+                    reason: revert.0.into(),
+                })
+            })?;
+            results.push(Bytes::from(result));
+        }
+        call::returns::<IEscrow::multicallCall>(results)
+    }
+
+    /// Answers one call. Tokens do not move yet; those of the annex do.
+    fn answer_one(&mut self, calldata: &[u8], flows: &mut Flows) -> Answer {
         let (selector, arguments) = call::split(calldata);
-        let permit = selector == IEscrow::placeWithPermitCall::SELECTOR;
-        if permit || selector == IEscrow::placeCall::SELECTOR {
-            return self
-                .place(arguments, permit)?
-                .ok_or_else(|| call::malformed(selector))
-                .and_then(call::returns::<IEscrow::placeCall>);
+        let malformed = || call::malformed(selector);
+        match selector {
+            IEscrow::placeCall::SELECTOR => {
+                let orders = self.place(arguments, None, flows)?;
+                let order = orders.and_then(|orders| orders.first().copied());
+                call::returns::<IEscrow::placeCall>(order.ok_or_else(malformed)?)
+            }
+            IEscrow::placeManyCall::SELECTOR => {
+                let mut rest = Reader::new(arguments);
+                B256::read(&mut rest);
+                let salts = Vec::read(&mut rest);
+                let salts = rest.value(salts).ok_or_else(malformed)?;
+                let orders = self.place(arguments, Some(salts), flows)?;
+                call::returns::<IEscrow::placeManyCall>(orders.ok_or_else(malformed)?)
+            }
+            IEscrow::acceptCall::SELECTOR
+            | IEscrow::submitVerdictCall::SELECTOR
+            | IEscrow::refundCall::SELECTOR => self.answer_of_order(selector, arguments, flows),
+            _ => {
+                // What was counted as owed before must be there when the annex counts.
+                self.execute(take(flows))?;
+                self.ask_annex(calldata)
+            }
         }
-        if OF_ORDERS.contains(&selector) {
-            return self.answer_of_order(selector, arguments);
-        }
-        dispatch!(calldata, {
-            call: IEscrow::withdrawCall => self.withdraw(call.token),
-            call: IEscrow::creditOfCall => {
-                call::returns::<IEscrow::creditOfCall>(self.credit(call.account, call.token))
-            },
-            call: IEscrow::owedCall => {
-                call::returns::<IEscrow::owedCall>(self.owed.get(call.token))
-            },
-            call: IEscrow::orderOfCall => self.order_of(call.order),
-            call: IEscrow::challengeOfCall => {
-                self.challenge_of(call.order, call.phase, call.attempt)
-            },
-            call: IEscrow::setPausedCall => self.set_paused(call.paused),
-            call: IEscrow::pausedCall => {
-                call::returns::<IEscrow::pausedCall>(self.paused.get())
-            },
-            call: IEscrow::offersCall => {
-                call::returns::<IEscrow::offersCall>(self.offers.get())
-            },
-            call: IEscrow::usageCall => call::returns::<IEscrow::usageCall>(self.usage.get()),
-            call: IEscrow::attestationCall => {
-                call::returns::<IEscrow::attestationCall>(self.attestation.get())
-            },
-            call: IEscrow::governorCall => {
-                call::returns::<IEscrow::governorCall>(self.governor.get())
-            },
-        })
     }
 
     /// Answers the calls that begin with an order's terms: read once for all of them, because reading
     /// them is much of this contract's size.
-    fn answer_of_order(&mut self, selector: [u8; 4], arguments: &[u8]) -> Answer {
+    fn answer_of_order(
+        &mut self,
+        selector: [u8; 4],
+        arguments: &[u8],
+        flows: &mut Flows,
+    ) -> Answer {
         let malformed = || call::malformed(selector);
         let order = self.named(arguments).ok_or_else(malformed)?;
         let mut rest = Reader::new(arguments);
@@ -150,28 +177,24 @@ impl Escrow {
             IEscrow::submitVerdictCall::SELECTOR => {
                 let said = (Verdict::read(&mut rest), Bytes::read(&mut rest));
                 let (verdict, signatures) = rest.value(said).ok_or_else(malformed)?;
-                self.submit_verdict(order, &terms, verdict, signatures)
-            }
-            IEscrow::submitEvidenceCall::SELECTOR => {
-                let announced = Announced::read(&mut rest);
-                let announced = rest.value(announced).ok_or_else(malformed)?;
-                self.submit_evidence(order, &terms, announced)
-            }
-            IEscrow::settleCall::SELECTOR => {
-                let verdict = Verdict::read(&mut rest);
-                let verdict = rest.value(verdict).ok_or_else(malformed)?;
-                self.settle(order, &terms, verdict)
+                self.submit_verdict(order, &terms, verdict, signatures, flows)
             }
             _ => {
                 rest.value(()).ok_or_else(malformed)?;
                 match selector {
-                    IEscrow::acceptCall::SELECTOR => self.accept(order, &terms),
-                    IEscrow::refundCall::SELECTOR => self.refund(order, &terms),
-                    IEscrow::restoreCall::SELECTOR => self.restore(order, &terms),
-                    _ => call::returns::<IEscrow::idOfCall>(order),
+                    IEscrow::acceptCall::SELECTOR => self.accept(order, &terms, flows),
+                    _ => self.refund(order, &terms, flows),
                 }
             }
         }
+    }
+
+    /// Has the annex answer, on this contract's storage.
+    fn ask_annex(&self, calldata: &[u8]) -> Answer {
+        let call = RawCall::new_delegate(self.vm()).clear_storage_cache();
+        // No reference into storage is held, what was written is flushed before, and what was read is
+        // read anew. The address was fixed by the constructor, the code at it cannot change.
+        unsafe { call.call(self.annex.get(), calldata) }.map_err(Revert)
     }
 
     fn construct(&mut self, arguments: &IEscrow::constructorCall) -> Answer {
@@ -183,12 +206,13 @@ impl Escrow {
             offers,
             usage,
             attestation,
+            annex,
         } = arguments;
         if governor.is_zero() {
             return Err(IContract::ZeroAddress {}.into());
         }
         // A call of an address without code would succeed and mean nothing.
-        for contract in [offers, usage, attestation] {
+        for contract in [offers, usage, attestation, annex] {
             if self.vm().code_size(contract) == 0 {
                 return Err(IContract::UnexpectedAnswer { from: contract }.into());
             }
@@ -197,31 +221,8 @@ impl Escrow {
         self.offers.set(offers);
         self.usage.set(usage);
         self.attestation.set(attestation);
+        self.annex.set(annex);
         Ok(vec![])
-    }
-
-    fn set_paused(&mut self, paused: bool) -> Answer {
-        let caller = self.vm().msg_sender();
-        if caller != self.governor.get() {
-            return Err(IEscrow::NotGovernor { caller }.into());
-        }
-        self.paused.set(paused);
-        self.log(&IEscrow::PausedSet { paused });
-        Ok(vec![])
-    }
-
-    fn order_of(&self, order: B256) -> Answer {
-        let record = self.record(order);
-        call::returns::<IEscrow::orderOfCall>(OrderRecord {
-            state: record.state as u8,
-            sinceBlock: record.since_block,
-            startedAt: record.started_at,
-            finishedAt: record.finished_at,
-            commitment: match record.state {
-                State::Finished => self.disputable.get(order),
-                _ => record.receipt,
-            },
-        })
     }
 
     /// For functions that change anything: refuses calls that a token makes while it is being

@@ -6,12 +6,14 @@
 
 use alloc::vec::Vec;
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::U256;
 use vouch_abi::{
     Terms,
     terms::{checked_scale, is_compute},
 };
 use vouch_protocol::clause::{Clauses, LegClauses};
+
+use crate::flows::Flows;
 
 /// What leaves an order, and to whom. The oracle fee is not in it where operators earned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,34 +83,15 @@ impl Split {
         }
     }
 
-    /// One transfer for each receiver: payees in the order of their legs, provider, buyer.
-    pub fn transfers(&self, terms: &Terms) -> Vec<(Address, U256)> {
-        let mut transfers = Vec::with_capacity(terms.legs.len() + 2);
+    /// Lists what each receiver gets: payees in the order of their legs, provider, buyer.
+    pub fn pay(&self, terms: &Terms, flows: &mut Flows) {
         for (leg, amount) in terms.legs.iter().zip(&self.paid) {
-            add(&mut transfers, &leg.payee, amount);
+            flows.give(terms.token, leg.payee, *amount);
         }
-        add(&mut transfers, &terms.provider, &self.bond_to_provider);
-        add(
-            &mut transfers,
-            &terms.buyer,
-            &self.refund.saturating_add(self.bond_to_buyer),
-        );
-        transfers
+        flows.give(terms.token, terms.provider, self.bond_to_provider);
+        let to_buyer = self.refund.saturating_add(self.bond_to_buyer);
+        flows.give(terms.token, terms.buyer, to_buyer);
     }
-}
-
-/// Adds an amount to what a receiver gets.
-fn add(transfers: &mut Vec<(Address, U256)>, receiver: &Address, amount: &U256) {
-    if amount.is_zero() {
-        return;
-    }
-    for (other, sum) in transfers.iter_mut() {
-        if other == receiver {
-            *sum = sum.saturating_add(*amount);
-            return;
-        }
-    }
-    transfers.push((*receiver, *amount));
 }
 
 /// What the buyer locks: prices and oracle fee.

@@ -1,54 +1,34 @@
 //! What buyers, providers, operators and anybody else do with orders.
 
-use alloc::{string::String, vec, vec::Vec};
+use alloc::{vec, vec::Vec};
 
 use alloy_primitives::{Address, B256, Bytes};
 use stylus_sdk::prelude::*;
 use vouch_abi::{
-    IAttestation, IEscrow, IOffers, IUsage, Leg, Receipt, Terms, Verdict,
+    IAttestation, IEscrow, IUsage, Leg, Receipt, Terms, Verdict,
     call::{self, Answer, Revert, SolCall},
-    codec::{self, Codec, Reader},
-    id,
+    codec, id,
     terms::{self, checked_total, invalid},
     wire,
 };
-use vouch_protocol::clause::{Clause, Clauses};
 
 use crate::{
     Escrow,
     chain::unexpected,
+    flows::Flows,
     money::{self, Split},
     rules::{Effect, Record, State},
 };
 
-/// The address of a bundle is announced, not the bundle.
-const MAX_URI: usize = 2048;
-
-/// The evidence that a provider announces: the arguments of `submitEvidence` after the terms.
-pub(crate) struct Announced {
-    phase: u8,
-    attempt: u8,
-    evidence: B256,
-    outputs: B256,
-    uri: String,
-}
-
-impl Announced {
-    pub(crate) fn read(from: &mut Reader<'_>) -> Self {
-        Self {
-            phase: u8::read(from),
-            attempt: u8::read(from),
-            evidence: B256::read(from),
-            outputs: B256::read(from),
-            uri: String::read(from),
-        }
-    }
-}
-
 impl Escrow {
-    /// `arguments` are those of `place` or, with a permit, of `placeWithPermit`: the other contracts
-    /// get the request as it came. None where the arguments do not decode.
-    pub(crate) fn place(&mut self, arguments: &[u8], permit: bool) -> Result<Option<B256>, Revert> {
+    /// `arguments` begin with the request: the other contracts get it as it came. One order for each of
+    /// `salts`, or one with the request's own. None where the arguments do not decode.
+    pub(crate) fn place(
+        &mut self,
+        arguments: &[u8],
+        salts: Option<Vec<B256>>,
+        flows: &mut Flows,
+    ) -> Result<Option<Vec<B256>>, Revert> {
         self.enter()?;
         if self.paused.get() {
             return Err(IEscrow::Paused {}.into());
@@ -57,8 +37,12 @@ impl Escrow {
         let Some(request) = wire::request_bytes(arguments) else {
             return Ok(None);
         };
+        let count = salts.as_ref().map_or(1, |salts| salts.len() as u64);
+        if count == 0 {
+            return Err(invalid("salts"));
+        }
         let offers = self.offers.get();
-        let answer = self.call(offers, &wire::forward_sale(buyer, request))?;
+        let mut answer = self.call(offers, &wire::forward_sale(buyer, request, count))?;
         let terms: Terms = codec::decode(&answer).ok_or_else(|| unexpected(offers))?;
         // From here on no sum over the order's money can overflow.
         checked_total(&terms).ok_or_else(|| invalid("total"))?;
@@ -72,20 +56,6 @@ impl Escrow {
             }
             .into());
         }
-        let order = self.order_id(answer.get(32..).unwrap_or_default());
-        let found = self.record(order).state as u8;
-        if found != State::None as u8 {
-            return Err(IEscrow::WrongState {
-                order,
-                expected: State::None as u8,
-                found,
-            }
-            .into());
-        }
-
-        let (token, locked) = (terms.token, money::locked(&terms));
-        self.keep(order, &Record::placed(self.block()?));
-        self.owe(token, &locked)?;
         let wanted = IUsage::Use {
             buyer,
             provider: terms.provider,
@@ -93,22 +63,35 @@ impl Escrow {
             maxDuration: terms.maxDuration,
             workload: terms::workload(&terms),
         };
-        self.call(self.usage.get(), &wire::forward_request(&wanted, request))?;
-        let event = wire::order_placed(order, buyer, terms.provider, &answer);
-        self.vm().emit_log(&event, 4);
-        if permit {
-            let escrow = self.vm().contract_address();
-            let Some(permit) = wire::forward_permit(buyer, escrow, arguments) else {
-                return Ok(None);
-            };
-            // Whoever saw the permit may have used it: what counts is the allowance.
-            let _ = self.call(token, &permit);
+        let reserve = wire::forward_request(&wanted, request, count);
+        self.call(self.usage.get(), &reserve)?;
+
+        let (token, locked) = (terms.token, money::locked(&terms));
+        let record = Record::placed(self.block()?);
+        let mut orders = Vec::new();
+        for salt in salts.unwrap_or_else(|| vec![terms.salt]) {
+            wire::set_salt(&mut answer, &salt);
+            let order = self.order_id(answer.get(32..).unwrap_or_default());
+            let found = self.record(order).state as u8;
+            if found != State::None as u8 {
+                return Err(IEscrow::WrongState {
+                    order,
+                    expected: State::None as u8,
+                    found,
+                }
+                .into());
+            }
+            self.keep(order, &record);
+            self.owe(token, &locked)?;
+            flows.take(token, locked);
+            let event = wire::order_placed(order, buyer, terms.provider, &answer);
+            self.vm().emit_log(&event, 4);
+            orders.push(order);
         }
-        self.pull(token, buyer, locked)?;
-        Ok(Some(order))
+        Ok(Some(orders))
     }
 
-    pub(crate) fn accept(&mut self, order: B256, terms: &Terms) -> Answer {
+    pub(crate) fn accept(&mut self, order: B256, terms: &Terms, flows: &mut Flows) -> Answer {
         self.enter()?;
         let provider = self.vm().msg_sender();
         let now = self.vm().block_timestamp();
@@ -118,38 +101,7 @@ impl Escrow {
         self.keep(order, &accepted);
         self.owe(terms.token, &terms.bond)?;
         self.log(&IEscrow::OrderAccepted { order, provider });
-        self.pull(terms.token, provider, terms.bond)?;
-        Ok(vec![])
-    }
-
-    pub(crate) fn submit_evidence(
-        &mut self,
-        order: B256,
-        terms: &Terms,
-        announced: Announced,
-    ) -> Answer {
-        self.enter()?;
-        let Announced {
-            phase,
-            attempt,
-            evidence,
-            outputs,
-            uri,
-        } = announced;
-        let (caller, now) = (self.vm().msg_sender(), self.vm().block_timestamp());
-        self.record(order)
-            .announce(&order, terms, phase, &caller, now)?;
-        if uri.len() > MAX_URI {
-            return Err(invalid("uri"));
-        }
-        self.log(&IEscrow::EvidenceSubmitted {
-            order,
-            phase,
-            attempt,
-            evidence,
-            outputs,
-            uri,
-        });
+        flows.take(terms.token, terms.bond);
         Ok(vec![])
     }
 
@@ -159,6 +111,7 @@ impl Escrow {
         terms: &Terms,
         verdict: Verdict,
         signatures: Bytes,
+        flows: &mut Flows,
     ) -> Answer {
         self.enter()?;
         let now = self.vm().block_timestamp();
@@ -197,7 +150,7 @@ impl Escrow {
                 let finished = record.finish(now, block);
                 self.reward(order, terms, signers);
                 if terms.challengeWindow == 0 {
-                    self.settle_now(order, terms, &finished, verdict, digest)?;
+                    self.settle_now(order, terms, &finished, verdict, digest, flows);
                 } else {
                     self.keep(order, &finished);
                     self.disputable.insert(order, digest);
@@ -218,60 +171,33 @@ impl Escrow {
                     &record.refunded(block),
                     verdict.reason,
                     &split,
-                )?;
+                    flows,
+                );
             }
         }
         Ok(vec![])
     }
 
-    pub(crate) fn settle(&mut self, order: B256, terms: &Terms, verdict: Verdict) -> Answer {
-        self.enter()?;
-        let record = self.record(order);
-        record.settle(&order, terms, self.vm().block_timestamp())?;
-        let expected = self.disputable.get(order);
-        let question = IAttestation::digestOfCall { verdict };
-        let found = self.ask(self.attestation.get(), &call::encode(&question))?;
-        if found != expected {
-            return Err(IEscrow::VerdictMismatch { expected, found }.into());
-        }
-        self.settle_now(order, terms, &record, question.verdict, expected)?;
-        Ok(vec![])
-    }
-
-    pub(crate) fn refund(&mut self, order: B256, terms: &Terms) -> Answer {
+    pub(crate) fn refund(&mut self, order: B256, terms: &Terms, flows: &mut Flows) -> Answer {
         self.enter()?;
         let record = self.record(order);
         record.expire(&order, terms, self.vm().block_timestamp())?;
         let split = Split::expired(terms, record.bonded());
-        self.refund_now(order, terms, &record.refunded(self.block()?), 0, &split)?;
-        Ok(vec![])
-    }
-
-    /// Gives back volume and uses of a refunded order: a call of its own, so that a refund touches
-    /// nothing but the order and its token.
-    pub(crate) fn restore(&mut self, order: B256, terms: &Terms) -> Answer {
-        self.enter()?;
-        let restored = self.record(order).restore(&order)?;
-        self.keep(order, &restored);
-        let offers = column(terms, |leg| leg.offer);
-        self.call(
-            self.offers.get(),
-            &call::encode(&IOffers::restoreCall { offers }),
-        )?;
-        self.release(terms)?;
-        self.log(&IEscrow::UsesRestored { order });
+        let refunded = record.refunded(self.block()?);
+        self.refund_now(order, terms, &refunded, 0, &split, flows);
         Ok(vec![])
     }
 
     /// Pays an order by a finish verdict that nobody can dispute any more.
-    fn settle_now(
+    pub(crate) fn settle_now(
         &mut self,
         order: B256,
         terms: &Terms,
         record: &Record,
         verdict: Verdict,
         digest: B256,
-    ) -> Result<(), Revert> {
+        flows: &mut Flows,
+    ) {
         let split = Split::earned(
             terms,
             verdict.clauses,
@@ -302,7 +228,7 @@ impl Escrow {
             }
         }
         self.log(&IEscrow::OrderSettled { order, receipt });
-        self.pay(terms.token, &split.transfers(terms))
+        split.pay(terms, flows);
     }
 
     /// Gives back the money.
@@ -313,7 +239,8 @@ impl Escrow {
         record: &Record,
         reason: u16,
         split: &Split,
-    ) -> Result<(), Revert> {
+        flows: &mut Flows,
+    ) {
         self.keep(order, record);
         self.log(&IEscrow::OrderRefunded {
             order,
@@ -321,7 +248,7 @@ impl Escrow {
             refund: split.refund,
             bondToBuyer: split.bond_to_buyer,
         });
-        self.pay(terms.token, &split.transfers(terms))
+        split.pay(terms, flows);
     }
 
     /// Credits the oracle fee to the signers of the verdict that ends the order.
@@ -356,26 +283,6 @@ impl Escrow {
         Ok((call.verdict, digest, signers))
     }
 
-    /// Gives back the uses that were counted. Most policies count none: then nobody is called.
-    fn release(&self, terms: &Terms) -> Result<(), Revert> {
-        let counts = Clause::MaxUses.bit().with(Clause::MaxUsesPerBuyer);
-        let mut call = IUsage::releaseCall {
-            ids: Vec::new(),
-            clauses: Vec::new(),
-            buyer: terms.buyer,
-        };
-        for leg in &terms.legs {
-            if !Clauses(leg.clauses).intersection(counts).is_empty() {
-                call.ids.push(leg.policy);
-                call.clauses.push(leg.clauses);
-            }
-        }
-        if !call.ids.is_empty() {
-            self.call(self.usage.get(), &call::encode(&call))?;
-        }
-        Ok(())
-    }
-
     /// The order whose terms stand first in a call.
     pub(crate) fn named(&self, arguments: &[u8]) -> Option<B256> {
         wire::terms_bytes(arguments).map(|terms| self.order_id(terms))
@@ -389,13 +296,13 @@ impl Escrow {
         Record::unpack(&self.orders.get(order))
     }
 
-    fn keep(&mut self, order: B256, record: &Record) {
+    pub(crate) fn keep(&mut self, order: B256, record: &Record) {
         self.orders.insert(order, record.pack());
     }
 }
 
 /// One word of each leg.
-fn column(terms: &Terms, of: fn(&Leg) -> B256) -> Vec<B256> {
+pub(crate) fn column(terms: &Terms, of: fn(&Leg) -> B256) -> Vec<B256> {
     let mut words = Vec::with_capacity(terms.legs.len());
     for leg in &terms.legs {
         words.push(of(leg));

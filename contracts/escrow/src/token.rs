@@ -5,11 +5,15 @@ use alloy_primitives::{Address, B256, U256};
 use stylus_sdk::{call::RawCall, prelude::*};
 use vouch_abi::{
     IEscrow, IToken,
-    call::{self, Answer, Revert},
+    call::{self, Revert},
     terms::invalid,
 };
 
-use crate::{Escrow, chain::word};
+use crate::{
+    Escrow,
+    chain::word,
+    flows::{Flow, Flows},
+};
 
 /// Gas for one payment: several times what the dearest common token takes.
 const TRANSFER_GAS: u64 = 200_000;
@@ -33,7 +37,7 @@ impl Escrow {
     }
 
     /// Counts money out, before it goes.
-    fn release_owed(&mut self, token: Address, amount: &U256) {
+    pub(crate) fn release_owed(&mut self, token: Address, amount: &U256) {
         let mut owed = self.owed.setter(token);
         // What goes out was counted in.
         let rest = owed.get().saturating_sub(*amount);
@@ -44,9 +48,6 @@ impl Escrow {
     /// contract holds all that it owes, so a token that delivers less than it was asked for (a fee on
     /// transfers) is refused.
     pub(crate) fn pull(&self, token: Address, from: Address, amount: U256) -> Result<(), Revert> {
-        if amount.is_zero() {
-            return Ok(());
-        }
         let to = self.vm().contract_address();
         let transfer = call::encode(&IToken::transferFromCall {
             from,
@@ -79,19 +80,24 @@ impl Escrow {
         Ok(())
     }
 
-    /// Pays each receiver, or credits it.
-    pub(crate) fn pay(
-        &mut self,
-        token: Address,
-        transfers: &[(Address, U256)],
-    ) -> Result<(), Revert> {
-        for (_, amount) in transfers {
-            self.release_owed(token, amount);
+    /// Moves the tokens: in from the caller, then out to each receiver, or to its credit.
+    pub(crate) fn execute(&mut self, flows: Flows) -> Result<(), Revert> {
+        let caller = self.vm().msg_sender();
+        for Flow { token, amount, .. } in flows.inward {
+            self.pull(token, caller, amount)?;
         }
-        for (to, amount) in transfers {
-            if !self.push(token, *to, *amount)? {
-                self.owe(token, amount)?;
-                self.give_credit(token, *to, *amount);
+        for Flow { token, amount, .. } in &flows.outward {
+            self.release_owed(*token, amount);
+        }
+        for Flow {
+            token,
+            account,
+            amount,
+        } in flows.outward
+        {
+            if !self.push(token, account, amount)? {
+                self.owe(token, &amount)?;
+                self.give_credit(token, account, amount);
             }
         }
         Ok(())
@@ -99,7 +105,7 @@ impl Escrow {
 
     /// Whether the token says that it has paid. Never hands it more than [`TRANSFER_GAS`], never
     /// takes more than a word of its answer.
-    fn push(&self, token: Address, to: Address, amount: U256) -> Result<bool, Revert> {
+    pub(crate) fn push(&self, token: Address, to: Address, amount: U256) -> Result<bool, Revert> {
         let found = self.vm().evm_gas_left();
         if found < GAS_BEFORE_TRANSFER {
             return Err(IEscrow::GasTooLow {
@@ -147,32 +153,6 @@ impl Escrow {
         // Bounded by what is owed, which does not overflow.
         let sum = credit.get().saturating_add(amount);
         credit.set(sum);
-    }
-
-    pub(crate) fn withdraw(&mut self, token: Address) -> Answer {
-        self.enter()?;
-        let account = self.vm().msg_sender();
-        let amount = self.credit(account, token);
-        if amount.is_zero() {
-            return Err(IEscrow::NothingToWithdraw { account, token }.into());
-        }
-        self.credits.setter(account).setter(token).set(U256::ZERO);
-        self.release_owed(token, &amount);
-        self.log(&IEscrow::Withdrawn {
-            account,
-            token,
-            amount,
-        });
-        if !self.push(token, account, amount)? {
-            let received = U256::ZERO;
-            return Err(IEscrow::TokenRefused {
-                token,
-                expected: amount,
-                received,
-            }
-            .into());
-        }
-        call::returns::<IEscrow::withdrawCall>(amount)
     }
 }
 

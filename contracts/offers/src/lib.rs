@@ -147,7 +147,7 @@ impl Offers {
 
     fn sell(&mut self, arguments: &[u8]) -> Answer {
         self.only_escrow()?;
-        let (buyer, request) = wire::read_sale(arguments)
+        let (buyer, request, count) = wire::read_sale(arguments)
             .ok_or_else(|| call::malformed(IOffers::sellCall::SELECTOR))?;
         let now = self.vm().block_timestamp();
         let terms = terms::derive(&request, buyer, now)?;
@@ -159,7 +159,7 @@ impl Offers {
             if listing.signed {
                 self.not_void(leg.offer, &requested.offer)?;
             }
-            listing.take(leg.offer, now)?;
+            listing.take(leg.offer, now, count)?;
             self.listings.insert(leg.offer, listing.pack());
         }
         call::returns::<IOffers::sellCall>(terms)

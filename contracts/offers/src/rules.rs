@@ -77,11 +77,11 @@ impl Listing {
         self.volume > 0 && now <= self.open_until
     }
 
-    /// Takes one use.
+    /// Takes some uses.
     ///
     /// # Errors
     /// `NotPublished`, `OfferClosed`, `VolumeExhausted`.
-    pub fn take(&mut self, offer: B256, now: u64) -> Result<(), Revert> {
+    pub fn take(&mut self, offer: B256, now: u64, count: u64) -> Result<(), Revert> {
         self.existing(offer)?;
         if now > self.open_until {
             let open_until = self.open_until;
@@ -94,7 +94,7 @@ impl Listing {
         }
         self.volume = self
             .volume
-            .checked_sub(1)
+            .checked_sub(count)
             .ok_or(IOffers::VolumeExhausted { offer })?;
         Ok(())
     }
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn take_errors_when_not_published() {
         let expected: Revert = IOffers::NotPublished { offer: ID }.into();
-        assert_eq!(Listing::default().take(ID, NOW), Err(expected.clone()));
+        assert_eq!(Listing::default().take(ID, NOW, 1), Err(expected.clone()));
         assert_eq!(Listing::default().give_back(ID), Err(expected.clone()));
         assert_eq!(Listing::default().cancel(ID, OWNER), Err(expected));
     }
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn take_errors_when_closed_or_cancelled() {
         let mut listing = Listing::new(&offer());
-        assert_eq!(listing.take(ID, 2_000), Ok(()), "the last second");
+        assert_eq!(listing.take(ID, 2_000, 1), Ok(()), "the last second");
         let closed = |open_until, time| {
             Err(IOffers::OfferClosed {
                 offer: ID,
@@ -275,9 +275,9 @@ mod tests {
             }
             .into())
         };
-        assert_eq!(listing.take(ID, 2_001), closed(2_000, 2_001));
+        assert_eq!(listing.take(ID, 2_001, 1), closed(2_000, 2_001));
         listing.cancel(ID, OWNER).unwrap();
-        assert_eq!(listing.take(ID, NOW), closed(0, NOW));
+        assert_eq!(listing.take(ID, NOW, 1), closed(0, NOW));
     }
 
     #[test]
@@ -295,14 +295,14 @@ mod tests {
     #[test]
     fn take_errors_when_volume_is_exhausted() {
         let mut listing = Listing::new(&offer());
-        assert_eq!(listing.take(ID, NOW), Ok(()));
-        assert_eq!(listing.take(ID, NOW), Ok(()));
+        assert_eq!(listing.take(ID, NOW, 1), Ok(()));
+        assert_eq!(listing.take(ID, NOW, 1), Ok(()));
         assert_eq!(
-            listing.take(ID, NOW),
+            listing.take(ID, NOW, 1),
             Err(IOffers::VolumeExhausted { offer: ID }.into())
         );
         assert_eq!(listing.give_back(ID), Ok(()));
-        assert_eq!(listing.take(ID, NOW), Ok(()));
+        assert_eq!(listing.take(ID, NOW, 1), Ok(()));
     }
 
     proptest! {
@@ -326,7 +326,7 @@ mod tests {
             let mut listing = Listing::new(&Offer { volume, ..offer() });
             let mut taken = vec![];
             for take in steps {
-                if take && listing.take(ID, NOW).is_ok() {
+                if take && listing.take(ID, NOW, 1).is_ok() {
                     taken.push(());
                 } else if !take && taken.pop().is_some() {
                     listing.give_back(ID).unwrap();

@@ -55,6 +55,7 @@ fn sale(offer: Offer) -> IOffers::sellCall {
         signature: Default::default(),
     };
     IOffers::sellCall {
+        count: 1,
         buyer: STRANGER,
         request: OrderRequest {
             legs: vec![leg(offer), leg(compute())],

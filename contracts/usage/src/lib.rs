@@ -132,7 +132,7 @@ impl Usage {
                 &call.r#use,
                 now,
             )?;
-            self.count(policy, found, required, call.r#use.buyer)?;
+            self.count(policy, found, required, call.r#use.buyer, call.count)?;
         }
         Ok(vec![])
     }
@@ -143,11 +143,12 @@ impl Usage {
         id: B256,
         required: Clauses,
         buyer: Address,
+        more: u64,
     ) -> Result<(), Revert> {
         if required.contains(Clause::MaxUses) {
             let limit = policy.maxUses;
             let mut uses = self.uses.setter(id);
-            let count = rules::count(uses.get().to(), limit)
+            let count = rules::count(uses.get().to(), limit, more)
                 .ok_or(IUsage::UsesExhausted { policy: id, limit })?;
             uses.set(U64::from(count));
         }
@@ -155,11 +156,12 @@ impl Usage {
             let limit = policy.maxUsesPerBuyer;
             let mut of_policy = self.uses_by.setter(id);
             let mut uses = of_policy.setter(buyer);
-            let count = rules::count(uses.get().to(), limit).ok_or(IUsage::BuyerUsesExhausted {
-                policy: id,
-                buyer,
-                limit,
-            })?;
+            let count =
+                rules::count(uses.get().to(), limit, more).ok_or(IUsage::BuyerUsesExhausted {
+                    policy: id,
+                    buyer,
+                    limit,
+                })?;
             uses.set(U64::from(count));
         }
         Ok(())

@@ -189,9 +189,9 @@ fn allows_workload(policy: &Policy, workload: B256, proof: &[B256]) -> bool {
     merkle::root(workload, proof.iter().copied()) == policy.workloadRoot
 }
 
-/// The count after one more use, where the limit allows one.
-pub fn count(used: u64, limit: u64) -> Option<u64> {
-    used.checked_add(1).filter(|used| *used <= limit)
+/// The count after `more` uses, where the limit allows them.
+pub fn count(used: u64, limit: u64, more: u64) -> Option<u64> {
+    used.checked_add(more).filter(|used| *used <= limit)
 }
 
 #[cfg(test)]
@@ -557,10 +557,10 @@ mod tests {
         }
 
         #[test]
-        fn counters_never_pass_their_limit(used: u64, limit: u64) {
-            match count(used, limit) {
-                Some(now) => prop_assert!(now == used + 1 && now <= limit),
-                None => prop_assert!(used >= limit),
+        fn counters_never_pass_their_limit(used: u64, limit: u64, more: u64) {
+            match count(used, limit, more) {
+                Some(now) => prop_assert!(now == used + more && now <= limit),
+                None => prop_assert!(used > limit || more > limit - used),
             }
         }
     }

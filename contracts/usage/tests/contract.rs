@@ -37,6 +37,7 @@ fn reserve(policy: Policy, buyer: Address) -> IUsage::reserveCall {
     };
     leg.offer.policy = id::policy_id(&leg.policy);
     IUsage::reserveCall {
+        count: 1,
         r#use: Use {
             buyer,
             ..Default::default()

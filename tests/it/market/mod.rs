@@ -222,9 +222,9 @@ async fn deadlines_refund_everything() -> Result<()> {
         };
         let escrow = world.stranger.market.escrow();
         let restore = || async { send(escrow.restore(placed.terms.clone())).await };
-        assert_eq!(left().await?, 99, "{state}");
+        assert_eq!(left().await?, 999, "{state}");
         restore().await?;
-        assert_eq!(left().await?, 100, "{state}");
+        assert_eq!(left().await?, 1_000, "{state}");
         assert_eq!(refusal(restore().await)?, "AlreadyRestored", "{state}");
     }
     Ok(())

@@ -2,8 +2,9 @@
 
 use alloy::primitives::{B256, U256};
 use alloy::signers::SignerSync;
+use alloy::sol_types::SolCall;
 use anyhow::Result;
-use vouch_abi::{IToken, id};
+use vouch_abi::{IEscrow, IToken, id};
 use vouch_client::{Error, send};
 
 use vouch_tests::world::{LOCKED, World, refusal};
@@ -28,9 +29,21 @@ async fn place(
     value: U256,
 ) -> Result<Result<(), Error>> {
     let request = world.request().await?;
+    let token = world.buyer.market.addresses.token;
+    let permit = IEscrow::permitCall {
+        token,
+        value,
+        deadline: U256::MAX,
+        v,
+        r,
+        s,
+    };
+    let calls = vec![
+        permit.abi_encode().into(),
+        IEscrow::placeCall { request }.abi_encode().into(),
+    ];
     let escrow = world.buyer.market.escrow();
-    let call = escrow.placeWithPermit(request, value, U256::MAX, v, r, s);
-    Ok(send(call).await.map(|_| ()))
+    Ok(send(escrow.multicall(calls)).await.map(|_| ()))
 }
 
 #[tokio::test]

@@ -246,7 +246,7 @@ async fn only_those_who_may_can() -> Result<()> {
     let (stranger, buyer) = (&world.stranger.market, world.stranger.address());
     refusals.insert(
         "sell",
-        refusal(send(stranger.offers().sell(buyer, request)).await)?,
+        refusal(send(stranger.offers().sell(buyer, request, 1)).await)?,
     );
     let usage = stranger.usage();
     let bind = usage.bindEscrow(stranger.addresses.token);

@@ -7,6 +7,7 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy::sol;
 use alloy::sol_types::{SolCall, SolConstructor};
 use anyhow::{Context, Result};
+use vouch_abi::call::CONSTRUCTOR;
 use vouch_abi::{
     IAttestation, IEscrow, IOffers, IToken, IUsage, LegRequest, Offer, OrderRequest, Policy, Terms,
     Verdict,
@@ -162,6 +163,7 @@ impl Market {
                 fee: U256::from(10),
             },
         )?;
+        let annex = program_with(&mut lab, "annex", CONSTRUCTOR.into())?;
         let escrow = program(
             &mut lab,
             "escrow",
@@ -170,6 +172,7 @@ impl Market {
                 offers,
                 usage,
                 attestation,
+                annex,
             },
         )?;
         let code = creation_code("Trouble.sol", "Trouble")?;
@@ -456,12 +459,16 @@ impl Default for Market {
 
 /// Deploys, activates and constructs one of the programs.
 fn program(lab: &mut Lab, name: &str, constructor: &impl SolConstructor) -> Result<Address> {
+    program_with(lab, name, construction(constructor))
+}
+
+fn program_with(lab: &mut Lab, name: &str, construction: Bytes) -> Result<Address> {
     let wasm = paths::wasm_dir()?.join(format!("{name}.wasm"));
     let cache = paths::target()?.join("programs");
     let program = Program::from_file(&wasm, Some(&cache))?;
     let deploy = IStylusDeployer::deployCall {
         bytecode: program.creation_code(),
-        initData: construction(constructor),
+        initData: construction,
         initValue: U256::ZERO,
         salt: B256::ZERO,
     };

@@ -124,6 +124,8 @@ pub struct Model {
     pub uses: (u64, [u64; 2]),
     /// Order and last second, by device.
     devices: BTreeMap<u8, (usize, u64)>,
+    /// What goes out at the end of the transaction: one transfer to each receiver.
+    due: Vec<(usize, Address, u128)>,
 }
 
 impl Model {
@@ -147,6 +149,7 @@ impl Model {
             volume: [VOLUME; 2],
             uses: (0, [0; 2]),
             devices: BTreeMap::new(),
+            due: Vec::new(),
         }
     }
 
@@ -163,15 +166,25 @@ impl Model {
         self.owed[token] += amount;
     }
 
-    /// Pays, or credits where the token does not pay.
     fn pay(&mut self, token: usize, to: Address, amount: u128) {
-        if amount == 0 {
-            return;
+        let same = |due: &&mut (usize, Address, u128)| (due.0, due.1) == (token, to);
+        match self.due.iter_mut().find(same) {
+            Some(due) => due.2 += amount,
+            None => self.due.push((token, to, amount)),
         }
-        self.owed[token] -= amount;
-        if !self.push(token, to, amount) {
-            self.owed[token] += amount;
-            *self.credits.entry((token, to)).or_default() += amount;
+    }
+
+    /// The transaction ends: pays what is due, or credits it where the token does not pay.
+    pub fn end_transaction(&mut self) {
+        for (token, to, amount) in std::mem::take(&mut self.due) {
+            if amount == 0 {
+                continue;
+            }
+            self.owed[token] -= amount;
+            if !self.push(token, to, amount) {
+                self.owed[token] += amount;
+                *self.credits.entry((token, to)).or_default() += amount;
+            }
         }
     }
 

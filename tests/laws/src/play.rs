@@ -11,7 +11,7 @@ use crate::market::{
     BUYERS, DATASET_OWNER, GOVERNOR, MAX_USES, MODEL_OWNER, PROVIDER, STRANGER, VOLUME, verdict,
 };
 use crate::model::{Model, State, Submission};
-use crate::step::{About, Finding, Mode, Step, Twist};
+use crate::step::{About, Finding, Joint, Mode, Step, Twist};
 use crate::twist::spoil;
 use crate::world::World;
 
@@ -216,6 +216,16 @@ impl<W: World> Play<W> {
                     self.model.restore(order);
                 }
             }
+            Step::Together {
+                what,
+                orders: [first, second],
+                packed,
+            } => {
+                let (Some(first), Some(second)) = (self.order(first), self.order(second)) else {
+                    return Ok(());
+                };
+                self.together(what, [first, second], packed)?;
+            }
             Step::Withdraw { account, token } => {
                 let account = self.accounts()[account];
                 self.withdraw(account, token)?;
@@ -232,6 +242,7 @@ impl<W: World> Play<W> {
             }
             Step::Intrude { call, order } => self.intrude(call, order)?,
         }
+        self.model.end_transaction();
         Ok(())
     }
 
@@ -340,6 +351,50 @@ impl<W: World> Play<W> {
         );
         if self.agree(expected, &found)? {
             self.model.settle(order);
+        }
+        Ok(())
+    }
+
+    /// All or nothing, and no order otherwise than alone.
+    fn together(&mut self, what: Joint, orders: [usize; 2], packed: bool) -> Result<()> {
+        let mut after = self.model.clone();
+        let mut expected = true;
+        let mut calls = Vec::with_capacity(2);
+        for order in orders {
+            let terms = self.terms[order].clone();
+            let (may, call) = match what {
+                Joint::Accept => (
+                    after.may_accept(order, false),
+                    IEscrowCalls::accept(IEscrow::acceptCall { terms }),
+                ),
+                Joint::Settle => {
+                    let verdict = self.finished[order].clone().unwrap_or_default();
+                    let call = IEscrow::settleCall { terms, verdict };
+                    (after.may_settle(order), IEscrowCalls::settle(call))
+                }
+                Joint::Refund => (
+                    after.may_refund(order),
+                    IEscrowCalls::refund(IEscrow::refundCall { terms }),
+                ),
+            };
+            calls.push(call);
+            expected &= may;
+            if expected {
+                match what {
+                    Joint::Accept => after.accept(order),
+                    Joint::Settle => {
+                        after.settle(order);
+                        // The annex pays what it settles by itself.
+                        after.end_transaction();
+                    }
+                    Joint::Refund => after.refund(order),
+                }
+            }
+        }
+        let found = self.world.together(PROVIDER, calls, packed);
+        if self.agree(expected, &found)? {
+            after.end_transaction();
+            self.model = after;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use anyhow::Result;
 use attestation::rules::Holder;
+use escrow::flows::Flows;
 use escrow::money::{self, Split};
 use escrow::rules::{Effect, Record};
 use offers::rules::Listing;
@@ -160,7 +161,7 @@ impl Rules {
         terms::checked_total(&terms).ok_or_else(|| terms::invalid("total"))?;
         for leg in &terms.legs {
             let mut listing = self.listing(leg.offer);
-            listing.take(leg.offer, self.now)?;
+            listing.take(leg.offer, self.now, 1)?;
             self.listings.insert(leg.offer, listing.pack());
         }
         let order = id::order_id(CHAIN_ID, ESCROW, &terms);
@@ -188,7 +189,7 @@ impl Rules {
             usage::rules::check(policy, id, required, proof, &wanted, self.now)?;
             if policy.maxUses != 0 {
                 let by = self.uses_by.entry(terms.buyer).or_default();
-                let count = |used, limit| usage::rules::count(used, limit);
+                let count = |used, limit| usage::rules::count(used, limit, 1);
                 self.uses = count(self.uses, MAX_USES).ok_or_else(|| refusal("uses"))?;
                 *by = count(*by, MAX_USES_PER_BUYER).ok_or_else(|| refusal("uses of a buyer"))?;
             }
@@ -200,7 +201,12 @@ impl Rules {
         Listing::unpack(self.listings.get(&offer).copied().unwrap_or_default())
     }
 
-    fn answer(&mut self, from: Address, call: IEscrowCalls) -> Result<(), Revert> {
+    fn answer(
+        &mut self,
+        from: Address,
+        call: IEscrowCalls,
+        flows: &mut Flows,
+    ) -> Result<(), Revert> {
         let order = |terms: &Terms| id::order_id(CHAIN_ID, ESCROW, terms);
         match call {
             IEscrowCalls::accept(IEscrow::acceptCall { terms }) => {
@@ -208,9 +214,10 @@ impl Rules {
                 let record = self.record(order);
                 let accepted = record.accept(&order, &terms, &from, self.now, self.block)?;
                 self.keep(order, &accepted);
-                self.pull(terms.token, from, terms.bond)
+                flows.take(terms.token, terms.bond);
+                Ok(())
             }
-            IEscrowCalls::submitVerdict(call) => self.submit(order(&call.terms), &call),
+            IEscrowCalls::submitVerdict(call) => self.submit(order(&call.terms), &call, flows),
             IEscrowCalls::settle(IEscrow::settleCall { terms, verdict }) => {
                 let order = order(&terms);
                 self.record(order).settle(&order, &terms, self.now)?;
@@ -218,7 +225,7 @@ impl Rules {
                 if self.disputable.get(&order) != Some(&digest) {
                     return Err(refusal("another verdict"));
                 }
-                self.settle(order, &terms, &verdict, digest);
+                self.settle(order, &terms, &verdict, digest, flows);
                 Ok(())
             }
             IEscrowCalls::refund(IEscrow::refundCall { terms }) => {
@@ -227,7 +234,7 @@ impl Rules {
                 record.expire(&order, &terms, self.now)?;
                 let split = Split::expired(&terms, record.bonded());
                 self.keep(order, &record.refunded(self.block));
-                self.pay(terms.token, &split.transfers(&terms));
+                split.pay(&terms, flows);
                 Ok(())
             }
             IEscrowCalls::restore(IEscrow::restoreCall { terms }) => {
@@ -260,7 +267,12 @@ impl Rules {
         }
     }
 
-    fn submit(&mut self, order: B256, call: &IEscrow::submitVerdictCall) -> Result<(), Revert> {
+    fn submit(
+        &mut self,
+        order: B256,
+        call: &IEscrow::submitVerdictCall,
+        flows: &mut Flows,
+    ) -> Result<(), Revert> {
         let (terms, verdict) = (&call.terms, &call.verdict);
         let record = self.record(order);
         let effect = record.judge(&order, terms, verdict, self.now)?;
@@ -295,7 +307,7 @@ impl Rules {
                 self.reward(terms, &signers);
                 self.keep(order, &record.finish(self.now, self.block));
                 if terms.challengeWindow == 0 {
-                    self.settle(order, terms, verdict, digest);
+                    self.settle(order, terms, verdict, digest, flows);
                 } else {
                     self.disputable.insert(order, digest);
                 }
@@ -304,13 +316,20 @@ impl Rules {
                 self.reward(terms, &signers);
                 self.keep(order, &record.refunded(self.block));
                 let split = Split::rejected(terms, forged);
-                self.pay(terms.token, &split.transfers(terms));
+                split.pay(terms, flows);
             }
         }
         Ok(())
     }
 
-    fn settle(&mut self, order: B256, terms: &Terms, verdict: &Verdict, digest: B256) {
+    fn settle(
+        &mut self,
+        order: B256,
+        terms: &Terms,
+        verdict: &Verdict,
+        digest: B256,
+        flows: &mut Flows,
+    ) {
         let started_at = self.record(order).started_at;
         let split = Split::earned(terms, verdict.clauses, started_at, verdict.observedAt);
         let receipt = Receipt {
@@ -322,7 +341,7 @@ impl Rules {
             ..Default::default()
         };
         self.keep(order, &Record::settled(id::receipt_id(&receipt)));
-        self.pay(terms.token, &split.transfers(terms));
+        split.pay(terms, flows);
     }
 
     fn reward(&mut self, terms: &Terms, signers: &[Address]) {
@@ -345,14 +364,26 @@ impl Rules {
         Ok(())
     }
 
-    fn pay(&mut self, token: Address, transfers: &[(Address, U256)]) {
-        for (to, amount) in transfers {
-            if self.push(token, *to, *amount) {
-                *self.owed.entry(token).or_default() -= *amount;
+    /// Moves the tokens, once everything else is done.
+    fn execute(&mut self, from: Address, flows: Flows) -> Result<(), Revert> {
+        for flow in flows.inward {
+            self.pull(flow.token, from, flow.amount)?;
+        }
+        for flow in flows.outward {
+            if self.push(flow.token, flow.account, flow.amount) {
+                *self.owed.entry(flow.token).or_default() -= flow.amount;
             } else {
-                *self.credits.entry((token, *to)).or_default() += *amount;
+                let credit = self.credits.entry((flow.token, flow.account));
+                *credit.or_default() += flow.amount;
             }
         }
+        Ok(())
+    }
+
+    fn answer_alone(&mut self, from: Address, call: IEscrowCalls) -> Result<(), Revert> {
+        let mut flows = Flows::default();
+        self.answer(from, call, &mut flows)?;
+        self.execute(from, flows)
     }
 
     /// A transfer out of the escrow, where the token makes it.
@@ -427,7 +458,26 @@ impl World for Rules {
     }
 
     fn tell(&mut self, from: Address, call: IEscrowCalls) -> Result<(), Reverted> {
-        self.whole(|rules| rules.answer(from, call))
+        self.whole(|rules| rules.answer_alone(from, call))
+    }
+
+    fn together(
+        &mut self,
+        from: Address,
+        calls: Vec<IEscrowCalls>,
+        _: bool,
+    ) -> Result<(), Reverted> {
+        self.whole(|rules| {
+            let mut flows = Flows::default();
+            for call in calls {
+                match call {
+                    // The annex moves its tokens itself.
+                    IEscrowCalls::settle(_) => rules.answer_alone(from, call)?,
+                    _ => rules.answer(from, call, &mut flows)?,
+                }
+            }
+            rules.execute(from, flows)
+        })
     }
 
     fn rotate(&mut self, out: Address, into: Address) -> Result<(), Reverted> {

@@ -54,6 +54,15 @@ pub enum About {
     Finish,
 }
 
+/// What is done with two orders at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Joint {
+    Accept,
+    Settle,
+    Refund,
+}
+
 /// What the verdict says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
@@ -117,6 +126,12 @@ pub enum Step {
     Restore {
         order: usize,
     },
+    /// Two orders in one batch; the provider calls.
+    Together {
+        what: Joint,
+        orders: [usize; 2],
+        packed: bool,
+    },
     Withdraw {
         account: usize,
         token: usize,
@@ -156,6 +171,7 @@ pub fn any_step() -> impl Strategy<Value = Step> {
         3 => order.clone().prop_map(|order| Step::Settle { order }),
         3 => order.clone().prop_map(|order| Step::Refund { order }),
         2 => order.clone().prop_map(|order| Step::Restore { order }),
+        4 => together(),
         2 => (0..9_usize, 0..2_usize).prop_map(|(account, token)| Step::Withdraw { account, token }),
         2 => (0..2_usize, mode(), order.clone())
             .prop_map(|(token, mode, order)| Step::Misbehave { token, mode, order }),
@@ -168,6 +184,22 @@ pub fn any_step() -> impl Strategy<Value = Step> {
 fn pass() -> impl Strategy<Value = Step> {
     let seconds = prop_oneof![12 => 0..60_u64, 3 => 60..700_u64, 1 => 700..2_500_u64];
     seconds.prop_map(|seconds| Step::Pass { seconds })
+}
+
+fn together() -> impl Strategy<Value = Step> {
+    let what = prop::sample::select(vec![
+        Joint::Accept,
+        Joint::Accept,
+        Joint::Settle,
+        Joint::Refund,
+    ]);
+    (what, [0..8_usize, 0..8_usize], any::<bool>()).prop_map(|(what, orders, packed)| {
+        Step::Together {
+            what,
+            orders,
+            packed,
+        }
+    })
 }
 
 fn mode() -> impl Strategy<Value = Mode> {

@@ -5,6 +5,7 @@ use alloy::sol_types::{SolCall, SolInterface};
 use anyhow::Result;
 use vouch_abi::IEscrow::IEscrowCalls;
 use vouch_abi::{IAttestation, IEscrow, IOffers, IUsage, OrderRequest, Terms, Verdict};
+use vouch_client::calls::batch;
 
 use crate::lab::Reverted;
 use crate::market::{BUYERS, GOVERNOR, ITrouble, Market, QUORUM, STRANGER, policy};
@@ -38,6 +39,16 @@ pub trait World {
     /// # Errors
     /// The revert's data.
     fn tell(&mut self, from: Address, call: IEscrowCalls) -> Result<(), Reverted>;
+    /// Several such calls in one batch: all of them or none.
+    ///
+    /// # Errors
+    /// The revert's data.
+    fn together(
+        &mut self,
+        from: Address,
+        calls: Vec<IEscrowCalls>,
+        packed: bool,
+    ) -> Result<(), Reverted>;
     /// The governor exchanges one operator for another.
     ///
     /// # Errors
@@ -129,6 +140,20 @@ impl World for Market {
         done.map(|_| ())
     }
 
+    fn together(
+        &mut self,
+        from: Address,
+        calls: Vec<IEscrowCalls>,
+        packed: bool,
+    ) -> Result<(), Reverted> {
+        let calls: Vec<Bytes> = calls.iter().map(|call| call.abi_encode().into()).collect();
+        let data = match packed {
+            true => batch(&calls),
+            false => IEscrow::multicallCall { calls }.abi_encode().into(),
+        };
+        self.lab.send(from, self.escrow, data).map(|_| ())
+    }
+
     fn rotate(&mut self, out: Address, into: Address) -> Result<(), Reverted> {
         let call = IAttestation::setOperatorsCall {
             added: vec![into],
@@ -195,6 +220,7 @@ fn intrusion(market: &Market, call: usize, terms: Option<Terms>) -> (Address, Ve
             let call = IOffers::sellCall {
                 buyer: BUYERS[0],
                 request: market.request(0, 0, 0),
+                count: 1,
             };
             (offers, call.abi_encode())
         }

@@ -1,9 +1,13 @@
-//! Prints what each contract takes on chain, and fails where one is past the limit of an account.
+//! Prints what each contract takes on chain, and fails where one leaves too little room under the
+//! limit of an account.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use vouch_client::program::{MAX_CODE, Program};
+
+/// Bytes that a contract may take, so that there is room to spare under the limit.
+const ROOM: usize = 22_000;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -29,6 +33,11 @@ fn main() -> Result<()> {
                 let size = program.code.len();
                 let share = size * 100 / MAX_CODE;
                 println!("{contract:<14} {:>10} {size:>10} {share:>8}%", wasm.len());
+                if size > ROOM {
+                    refused.push(format!(
+                        "{contract}: expected at most {ROOM} bytes, found {size}"
+                    ));
+                }
             }
             Err(error) => refused.push(error.to_string()),
         }

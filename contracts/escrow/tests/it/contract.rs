@@ -1,6 +1,7 @@
 //! The contract on a machine without a chain: what it answers before anything else is called.
 
 use alloy_primitives::{Address, B256, U256};
+use alloy_sol_types::{SolError, SolValue};
 use escrow::Escrow;
 use stylus_test::TestVM;
 use vouch_abi::{
@@ -12,19 +13,21 @@ use vouch_abi::{
 use crate::samples::*;
 
 const GOVERNOR: Address = Address::repeat_byte(0x60);
-const PARTS: [Address; 3] = [
+const PARTS: [Address; 4] = [
     Address::repeat_byte(0x61),
     Address::repeat_byte(0x62),
     Address::repeat_byte(0x63),
+    Address::repeat_byte(0x64),
 ];
 
 fn construct(governor: Address) -> Vec<u8> {
-    let [offers, usage, attestation] = PARTS;
+    let [offers, usage, attestation, annex] = PARTS;
     call::construct(&IEscrow::constructorCall {
         governor,
         offers,
         usage,
         attestation,
+        annex,
     })
 }
 
@@ -38,8 +41,24 @@ fn constructed() -> (TestVM, Escrow) {
     (vm, contract)
 }
 
+/// The functions that the escrow's own program answers; the annex answers the others.
+const OWN: [[u8; 4]; 7] = [
+    IEscrow::placeCall::SELECTOR,
+    IEscrow::placeManyCall::SELECTOR,
+    IEscrow::acceptCall::SELECTOR,
+    IEscrow::submitVerdictCall::SELECTOR,
+    IEscrow::refundCall::SELECTOR,
+    IEscrow::multicallCall::SELECTOR,
+    IEscrow::multicallPackedCall::SELECTOR,
+];
+
 fn ask<C: SolCall>(contract: &mut Escrow, call: &C) -> Result<C::Return, Revert> {
-    let answer = contract.answer(&call.abi_encode())?;
+    let calldata = call.abi_encode();
+    let answer = if OWN.contains(&C::SELECTOR) {
+        contract.answer(&calldata)?
+    } else {
+        contract.answer_annex(&calldata)?
+    };
     Ok(C::abi_decode_returns(&answer).unwrap())
 }
 
@@ -47,22 +66,69 @@ fn ask<C: SolCall>(contract: &mut Escrow, call: &C) -> Result<C::Return, Revert>
 fn every_function_of_the_interface_is_answered() {
     let (_, mut contract) = constructed();
     for selector in IEscrowCalls::SELECTORS {
-        let unknown: Revert = IContract::UnknownFunction {
-            selector: selector.into(),
+        let named = (*selector).into();
+        if OWN.contains(selector) {
+            let answer = contract.answer(selector);
+            let malformed: Revert = IContract::MalformedCalldata { selector: named }.into();
+            let paused = matches!(&answer, Err(revert) if *revert == malformed);
+            assert!(paused, "{selector:?}: {answer:?}");
+        } else {
+            let unknown: Revert = IContract::UnknownFunction { selector: named }.into();
+            let answer = contract.answer_annex(selector);
+            assert_ne!(answer, Err(unknown), "{selector:?}");
         }
-        .into();
-        assert_ne!(contract.answer(selector), Err(unknown), "{selector:?}");
     }
     let unknown = IContract::UnknownFunction {
         selector: [1, 2, 3, 4].into(),
     };
-    assert_eq!(contract.answer(&[1, 2, 3, 4]), Err(unknown.into()));
+    assert_eq!(contract.answer_annex(&[1, 2, 3, 4]), Err(unknown.into()));
+}
+
+/// A batch's only failing call.
+fn failed(index: u64, reason: Revert) -> Revert {
+    IEscrow::BatchFailed {
+        index: U256::from(index),
+        reason: reason.0.into(),
+    }
+    .into()
+}
+
+#[test]
+fn a_batch_names_the_call_that_failed() {
+    let (_, mut contract) = constructed();
+    let refund = IEscrow::refundCall { terms: terms() }.abi_encode();
+    let reason = contract.answer(&refund).unwrap_err();
+    for (calls, index) in [(vec![refund.clone()], 0), (vec![refund.clone(); 2], 0)] {
+        let calls = calls.into_iter().map(Into::into).collect::<Vec<_>>();
+        let packed = vouch_abi::pack::pack(&calls.abi_encode()).into();
+        let expected = Err(failed(index, reason.clone()));
+        let plain = IEscrow::multicallCall { calls }.abi_encode();
+        assert_eq!(contract.answer(&plain), expected);
+        let packed = IEscrow::multicallPackedCall { packed }.abi_encode();
+        assert_eq!(contract.answer(&packed), expected);
+    }
+    let nothing = IEscrow::multicallCall { calls: vec![] };
+    assert_eq!(ask(&mut contract, &nothing), Ok(vec![]));
+}
+
+#[test]
+fn packed_calls_that_do_not_unpack_are_malformed() {
+    let (_, mut contract) = constructed();
+    for packed in [&[0xff; 4][..], &[0, 1], &[5]] {
+        let packed = packed.to_vec().into();
+        let call = IEscrow::multicallPackedCall { packed }.abi_encode();
+        let answer = contract.answer(&call);
+        assert!(
+            matches!(&answer, Err(revert) if revert.0[..4] == IContract::MalformedCalldata::SELECTOR),
+            "{answer:?}"
+        );
+    }
 }
 
 #[test]
 fn the_constructor_names_everybody_once() {
     let (_, mut contract) = constructed();
-    let [offers, usage, attestation] = PARTS;
+    let [offers, usage, attestation, annex] = PARTS;
     assert_eq!(ask(&mut contract, &IEscrow::governorCall {}), Ok(GOVERNOR));
     assert_eq!(ask(&mut contract, &IEscrow::offersCall {}), Ok(offers));
     assert_eq!(ask(&mut contract, &IEscrow::usageCall {}), Ok(usage));
@@ -70,6 +136,7 @@ fn the_constructor_names_everybody_once() {
         ask(&mut contract, &IEscrow::attestationCall {}),
         Ok(attestation)
     );
+    assert_eq!(ask(&mut contract, &IEscrow::annexCall {}), Ok(annex));
     let again: Revert = IContract::AlreadyConstructed {}.into();
     assert_eq!(contract.answer(&construct(STRANGER)), Err(again));
 }

@@ -90,7 +90,7 @@ impl Ledger {
 
     fn pay(&mut self, order: B256, terms: &Terms, split: &Split) {
         *self.ends.entry(order).or_default() += 1;
-        for (to, amount) in split.transfers(terms) {
+        for (to, amount) in transfers(split, terms) {
             self.held -= amount;
             *self.received.entry(to).or_default() += amount;
         }

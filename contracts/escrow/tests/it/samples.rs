@@ -1,6 +1,7 @@
 //! An order as it should be.
 
 use alloy_primitives::{Address, B256, U256};
+use escrow::{flows::Flows, money::Split};
 use vouch_abi::{Deadlines, Leg, Offer, Terms, Verdict, wire::Request, wire::RequestedLeg};
 use vouch_protocol::clause::{Clauses, LegClauses};
 
@@ -97,4 +98,12 @@ pub(crate) fn verdict(phase: u8, reason: u16, observed_at: u64) -> Verdict {
         observedAt: observed_at,
         ..Default::default()
     }
+}
+
+/// What leaves an order, by receiver.
+pub(crate) fn transfers(split: &Split, terms: &Terms) -> Vec<(Address, U256)> {
+    let mut flows = Flows::default();
+    split.pay(terms, &mut flows);
+    let flows = flows.outward.iter();
+    flows.map(|flow| (flow.account, flow.amount)).collect()
 }

@@ -2,6 +2,7 @@
 
 mod amounts;
 mod batches;
+mod multicall;
 mod quorum;
 mod swaps;
 mod time;

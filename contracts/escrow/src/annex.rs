@@ -1,0 +1,281 @@
+//! The escrow's second half: questions, and what is called seldom. The program `annex` is made of it;
+//! the escrow runs that on its own storage.
+
+use alloc::{string::String, vec, vec::Vec};
+
+use alloy_primitives::{Address, B256, U256};
+use stylus_sdk::prelude::*;
+use vouch_abi::{
+    IAttestation, IContract, IEscrow, IOffers, IToken, IUsage, OrderRecord, Terms, Verdict,
+    call::{self, Answer, CONSTRUCTOR, Revert, SolCall},
+    codec::{Codec, Reader},
+    dispatch,
+    terms::invalid,
+};
+use vouch_protocol::clause::{Clause, Clauses};
+
+use crate::{Escrow, flows::Flows, orders::column, rules::State};
+
+/// The address of a bundle is announced, not the bundle.
+const MAX_URI: usize = 2048;
+
+/// The evidence that a provider announces: the arguments of `submitEvidence` after the terms.
+struct Announced {
+    phase: u8,
+    attempt: u8,
+    evidence: B256,
+    outputs: B256,
+    uri: String,
+}
+
+impl Announced {
+    fn read(from: &mut Reader<'_>) -> Self {
+        Self {
+            phase: u8::read(from),
+            attempt: u8::read(from),
+            evidence: B256::read(from),
+            outputs: B256::read(from),
+            uri: String::read(from),
+        }
+    }
+}
+
+impl Escrow {
+    /// Answers one call of the escrow that the escrow's own program does not answer.
+    ///
+    /// # Errors
+    /// Whatever the called function refuses; `ValueRefused`, `UnknownFunction`, `MalformedCalldata`.
+    pub fn answer_annex(&mut self, calldata: &[u8]) -> Answer {
+        let value = self.vm().msg_value();
+        if !value.is_zero() {
+            return Err(IContract::ValueRefused { value }.into());
+        }
+        let (selector, arguments) = call::split(calldata);
+        match selector {
+            // Deployers construct everything; here there is nothing to construct.
+            CONSTRUCTOR => return Ok(vec![]),
+            IEscrow::submitEvidenceCall::SELECTOR
+            | IEscrow::settleCall::SELECTOR
+            | IEscrow::restoreCall::SELECTOR
+            | IEscrow::idOfCall::SELECTOR => {
+                let mut flows = Flows::default();
+                let answer = self.annex_of_order(selector, arguments, &mut flows)?;
+                self.execute(flows)?;
+                return Ok(answer);
+            }
+            _ => {}
+        }
+        dispatch!(calldata, {
+            call: IEscrow::withdrawCall => self.withdraw(call.token),
+            call: IEscrow::permitCall => self.permit(call),
+            call: IEscrow::creditOfCall => {
+                call::returns::<IEscrow::creditOfCall>(self.credit(call.account, call.token))
+            },
+            call: IEscrow::owedCall => {
+                call::returns::<IEscrow::owedCall>(self.owed.get(call.token))
+            },
+            call: IEscrow::orderOfCall => self.order_of(call.order),
+            call: IEscrow::challengeOfCall => {
+                self.challenge_of(call.order, call.phase, call.attempt)
+            },
+            call: IEscrow::setPausedCall => self.set_paused(call.paused),
+            call: IEscrow::pausedCall => {
+                call::returns::<IEscrow::pausedCall>(self.paused.get())
+            },
+            call: IEscrow::offersCall => {
+                call::returns::<IEscrow::offersCall>(self.offers.get())
+            },
+            call: IEscrow::usageCall => call::returns::<IEscrow::usageCall>(self.usage.get()),
+            call: IEscrow::attestationCall => {
+                call::returns::<IEscrow::attestationCall>(self.attestation.get())
+            },
+            call: IEscrow::annexCall => call::returns::<IEscrow::annexCall>(self.annex.get()),
+            call: IEscrow::governorCall => {
+                call::returns::<IEscrow::governorCall>(self.governor.get())
+            },
+        })
+    }
+
+    /// Answers the calls that begin with an order's terms.
+    fn annex_of_order(&mut self, selector: [u8; 4], arguments: &[u8], flows: &mut Flows) -> Answer {
+        let malformed = || call::malformed(selector);
+        let order = self.named(arguments).ok_or_else(malformed)?;
+        let mut rest = Reader::new(arguments);
+        let terms = Terms::read(&mut rest);
+        match selector {
+            IEscrow::submitEvidenceCall::SELECTOR => {
+                let announced = Announced::read(&mut rest);
+                let announced = rest.value(announced).ok_or_else(malformed)?;
+                self.submit_evidence(order, &terms, announced)
+            }
+            IEscrow::settleCall::SELECTOR => {
+                let verdict = Verdict::read(&mut rest);
+                let verdict = rest.value(verdict).ok_or_else(malformed)?;
+                self.settle(order, &terms, verdict, flows)
+            }
+            _ => {
+                rest.value(()).ok_or_else(malformed)?;
+                match selector {
+                    IEscrow::restoreCall::SELECTOR => self.restore(order, &terms),
+                    _ => call::returns::<IEscrow::idOfCall>(order),
+                }
+            }
+        }
+    }
+
+    fn submit_evidence(&mut self, order: B256, terms: &Terms, announced: Announced) -> Answer {
+        self.enter()?;
+        let Announced {
+            phase,
+            attempt,
+            evidence,
+            outputs,
+            uri,
+        } = announced;
+        let (caller, now) = (self.vm().msg_sender(), self.vm().block_timestamp());
+        self.record(order)
+            .announce(&order, terms, phase, &caller, now)?;
+        if uri.len() > MAX_URI {
+            return Err(invalid("uri"));
+        }
+        self.log(&IEscrow::EvidenceSubmitted {
+            order,
+            phase,
+            attempt,
+            evidence,
+            outputs,
+            uri,
+        });
+        Ok(vec![])
+    }
+
+    fn settle(
+        &mut self,
+        order: B256,
+        terms: &Terms,
+        verdict: Verdict,
+        flows: &mut Flows,
+    ) -> Answer {
+        self.enter()?;
+        let record = self.record(order);
+        record.settle(&order, terms, self.vm().block_timestamp())?;
+        let expected = self.disputable.get(order);
+        let question = IAttestation::digestOfCall { verdict };
+        let found = self.ask(self.attestation.get(), &call::encode(&question))?;
+        if found != expected {
+            return Err(IEscrow::VerdictMismatch { expected, found }.into());
+        }
+        self.settle_now(order, terms, &record, question.verdict, expected, flows);
+        Ok(vec![])
+    }
+
+    /// Whoever saw the permit may have used it: what counts is the allowance.
+    fn permit(&mut self, permit: IEscrow::permitCall) -> Answer {
+        self.enter()?;
+        let IEscrow::permitCall {
+            token,
+            value,
+            deadline,
+            v,
+            r,
+            s,
+        } = permit;
+        let permit = IToken::permitCall {
+            owner: self.vm().msg_sender(),
+            spender: self.vm().contract_address(),
+            value,
+            deadline,
+            v,
+            r,
+            s,
+        };
+        let _ = self.call(token, &call::encode(&permit));
+        Ok(vec![])
+    }
+
+    /// Gives back volume and uses of a refunded order: a call of its own, so that a refund touches
+    /// nothing but the order and its token.
+    fn restore(&mut self, order: B256, terms: &Terms) -> Answer {
+        self.enter()?;
+        let restored = self.record(order).restore(&order)?;
+        self.keep(order, &restored);
+        let offers = column(terms, |leg| leg.offer);
+        self.call(
+            self.offers.get(),
+            &call::encode(&IOffers::restoreCall { offers }),
+        )?;
+        self.release(terms)?;
+        self.log(&IEscrow::UsesRestored { order });
+        Ok(vec![])
+    }
+
+    /// Gives back the uses that were counted. Most policies count none: then nobody is called.
+    fn release(&self, terms: &Terms) -> Result<(), Revert> {
+        let counts = Clause::MaxUses.bit().with(Clause::MaxUsesPerBuyer);
+        let mut call = IUsage::releaseCall {
+            ids: Vec::new(),
+            clauses: Vec::new(),
+            buyer: terms.buyer,
+        };
+        for leg in &terms.legs {
+            if !Clauses(leg.clauses).intersection(counts).is_empty() {
+                call.ids.push(leg.policy);
+                call.clauses.push(leg.clauses);
+            }
+        }
+        if !call.ids.is_empty() {
+            self.call(self.usage.get(), &call::encode(&call))?;
+        }
+        Ok(())
+    }
+
+    fn withdraw(&mut self, token: Address) -> Answer {
+        self.enter()?;
+        let account = self.vm().msg_sender();
+        let amount = self.credit(account, token);
+        if amount.is_zero() {
+            return Err(IEscrow::NothingToWithdraw { account, token }.into());
+        }
+        self.credits.setter(account).setter(token).set(U256::ZERO);
+        self.release_owed(token, &amount);
+        self.log(&IEscrow::Withdrawn {
+            account,
+            token,
+            amount,
+        });
+        if !self.push(token, account, amount)? {
+            let received = U256::ZERO;
+            return Err(IEscrow::TokenRefused {
+                token,
+                expected: amount,
+                received,
+            }
+            .into());
+        }
+        call::returns::<IEscrow::withdrawCall>(amount)
+    }
+
+    fn set_paused(&mut self, paused: bool) -> Answer {
+        let caller = self.vm().msg_sender();
+        if caller != self.governor.get() {
+            return Err(IEscrow::NotGovernor { caller }.into());
+        }
+        self.paused.set(paused);
+        self.log(&IEscrow::PausedSet { paused });
+        Ok(vec![])
+    }
+
+    fn order_of(&self, order: B256) -> Answer {
+        let record = self.record(order);
+        call::returns::<IEscrow::orderOfCall>(OrderRecord {
+            state: record.state as u8,
+            sinceBlock: record.since_block,
+            startedAt: record.started_at,
+            finishedAt: record.finished_at,
+            commitment: match record.state {
+                State::Finished => self.disputable.get(order),
+                _ => record.receipt,
+            },
+        })
+    }
+}
