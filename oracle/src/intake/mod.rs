@@ -73,11 +73,13 @@ pub struct Intake<C> {
     finality: u64,
     range: u64,
     behind_since: Option<Instant>,
+    /// What was taken in before a failure, and nobody has been told of.
+    untold: Progress,
 }
 
 impl<C: Chain> Intake<C> {
     /// Intake from a chain into a store.
-    pub const fn new(
+    pub fn new(
         chain: C,
         store: Arc<Store>,
         first_block: u64,
@@ -92,6 +94,7 @@ impl<C: Chain> Intake<C> {
             finality,
             range: MAX_RANGE,
             behind_since: None,
+            untold: Progress::default(),
         }
     }
 
@@ -103,9 +106,20 @@ impl<C: Chain> Intake<C> {
     /// Takes in everything up to the newest block that has its confirmations.
     ///
     /// # Errors
-    /// [`IntakeError`]; what was taken in before stays, and the next call goes on from there.
+    /// [`IntakeError`]; what was taken in before stays, and the next call goes on from there and tells
+    /// of it.
     pub async fn catch_up(&mut self) -> Result<Progress, IntakeError> {
-        let mut progress = Progress::default();
+        let mut progress = std::mem::take(&mut self.untold);
+        match self.advance(&mut progress).await {
+            Ok(()) => Ok(progress),
+            Err(error) => {
+                self.untold = progress;
+                Err(error)
+            }
+        }
+    }
+
+    async fn advance(&mut self, progress: &mut Progress) -> Result<(), IntakeError> {
         loop {
             let head = self.chain.head().await?;
             progress.head = Some(head.block);
@@ -124,7 +138,7 @@ impl<C: Chain> Intake<C> {
                 .map_or(self.first_block, |cursor| cursor.number.saturating_add(1));
             let target = head.block.number.saturating_sub(self.confirmations);
             if start > target {
-                return Ok(progress);
+                return Ok(());
             }
             let end = target.min(start.saturating_add(self.range.saturating_sub(1)));
             match self.range(start, end).await {

@@ -18,6 +18,8 @@ type Change = Box<dyn FnOnce(&mut State) + Send>;
 #[derive(Default)]
 struct State {
     blocks: Vec<(Header, Vec<RawLog>)>,
+    /// The newest block is not told.
+    silent: bool,
     /// Endpoints refuse wider ranges.
     max_range: u64,
     /// What happens right after logs were asked for, once.
@@ -62,7 +64,8 @@ impl Fake {
 impl Chain for Fake {
     async fn head(&self) -> Result<Header, ChainError> {
         let state = self.0.lock().unwrap();
-        let newest = state.blocks.last().map(|(header, _)| *header);
+        let newest = state.blocks.last().filter(|_| !state.silent);
+        let newest = newest.map(|(header, _)| *header);
         newest.ok_or(ChainError::Incomplete("newest block"))
     }
 
@@ -186,6 +189,21 @@ impl Bench {
             .map(|job| (job.id.phase.0, job.stage.name()))
             .collect()
     }
+}
+
+#[tokio::test]
+async fn what_was_taken_in_before_a_failure_is_told_after_it() {
+    let mut bench = Bench::new(0, 8);
+    bench.chain.edit(|state| {
+        state.mine(0, vec![placed(1), accepted(1), evidence(1, 1)]);
+        state.after_logs = Some(Box::new(|state| state.silent = true));
+    });
+    bench.intake.catch_up().await.unwrap_err();
+    let open = bench.store.open_jobs().unwrap();
+    assert_eq!(open.len(), 1, "the block was taken in");
+    bench.chain.edit(|state| state.silent = false);
+    assert_eq!(bench.intake.catch_up().await.unwrap().touched, open);
+    assert!(bench.intake.catch_up().await.unwrap().touched.is_empty());
 }
 
 #[tokio::test]
