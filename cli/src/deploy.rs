@@ -33,7 +33,7 @@ pub struct Deploy {
     /// The configuration that --chain looks into.
     #[arg(long, value_name = "FILE", default_value = "deployments/market.toml")]
     config: PathBuf,
-    /// Forget what the deployment file names, and deploy all anew.
+    /// Deploy all anew; the deployment file of before is kept beside the new one, as `….json.old`.
     #[arg(long)]
     fresh: bool,
     /// Oracle operators, whose verdicts count [default: the configuration's].
@@ -119,10 +119,11 @@ async fn run(args: &Deploy) -> Result<Report, Failure> {
     };
     if args.fresh && files.deployment.exists() {
         // Kept under another name: the old market's money is still there.
-        let old = files.deployment.with_extension("json.old");
+        let old = free_name(&files.deployment);
         std::fs::rename(&files.deployment, &old)
             .with_context(|| format!("renaming {}", files.deployment.display()))
             .map_err(Failure::Failed)?;
+        eprintln!("the old deployment is kept in {}", old.display());
     }
     let setup = Setup {
         governor,
@@ -181,6 +182,17 @@ async fn run(args: &Deploy) -> Result<Report, Failure> {
         "quorum": quorum,
     });
     Ok(Report::new(json, fields(rows)))
+}
+
+/// `31337.json.old`, or with a number where that is another market's already.
+fn free_name(deployment: &Path) -> PathBuf {
+    let mut name = deployment.with_extension("json.old");
+    let mut count = 1_u32;
+    while name.exists() {
+        count += 1;
+        name = deployment.with_extension(format!("json.old{count}"));
+    }
+    name
 }
 
 /// Wei, for each contract, where nothing else is said.

@@ -3,6 +3,7 @@
 //! not belong together.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result};
@@ -112,6 +113,60 @@ async fn a_market_is_deployed_verified_and_taken_up_again() -> Result<()> {
         said.contains("escrow kept at") && said.contains("escrow is cached"),
         "{said}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_interrupted_deployment_is_taken_up_where_it_was() -> Result<()> {
+    let owner = Owner::new().await?;
+    let addresses = |kept: &Value| -> Vec<(String, Value)> {
+        let contracts = kept["contracts"].as_object().into_iter().flatten();
+        contracts
+            .map(|(name, entry)| (name.clone(), entry["address"].clone()))
+            .collect()
+    };
+    let two_are_there = async {
+        loop {
+            let text = std::fs::read(owner.file()).unwrap_or_default();
+            let kept: Value = serde_json::from_slice(&text).unwrap_or_default();
+            if addresses(&kept).len() >= 2 {
+                return kept;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // The program is killed when its future is dropped.
+    let before = tokio::select! {
+        kept = two_are_there => addresses(&kept),
+        output = owner.deploy(&[]) => panic!("not interrupted: {}", output?.text()),
+    };
+    let (after, said) = owner.deployed(&[]).await?;
+    let after = addresses(&after);
+    assert_eq!(after.len(), 6);
+    for (name, address) in before {
+        assert!(said.contains(&format!("{name} kept at")), "{said}");
+        assert!(after.contains(&(name, address)), "{after:?}");
+    }
+    let (again, _) = owner.deployed(&[]).await?;
+    assert_eq!(addresses(&again), after);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_fresh_deployment_forgets_no_other() -> Result<()> {
+    let owner = Owner::new().await?;
+    let (first, _) = owner.deployed(&[]).await?;
+    let (second, _) = owner.deployed(&["--fresh"]).await?;
+    let (third, _) = owner.deployed(&["--fresh"]).await?;
+    let old = |name: &str| -> Result<Value> {
+        let path = owner.file().with_extension(name);
+        Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+    };
+    assert_eq!(old("json.old")?, first);
+    assert_eq!(old("json.old2")?, second);
+    let escrow = |kept: &Value| kept["contracts"]["escrow"]["address"].clone();
+    assert_ne!(escrow(&first), escrow(&second));
+    assert_ne!(escrow(&second), escrow(&third));
     Ok(())
 }
 

@@ -107,7 +107,7 @@ async fn verdicts_that_are_not_a_quorums_are_not_admitted() -> Result<()> {
     let both = verdict::concatenate(world.sign(&good, &[0, 1])?);
     let (first, second) = both.split_at(verdict::SIGNATURE_LEN);
     refusals.insert("descending", submit([second, first].concat()).await?);
-    refusals.insert("cut short", submit(both[..129].to_vec()).await?);
+    refusals.insert("cut short", submit(both[1..].to_vec()).await?);
     refusals.insert("none", submit(Vec::new()).await?);
     let digest = verdict::digest(&good, &world.governor.market.domain());
     let mut mixed = world.sign(&good, &[0])?;
