@@ -19,7 +19,7 @@ WASM_DIR="$CARGO_TARGET_DIR/wasm32-unknown-unknown/release"
 clone_changed() {
   [ "$(cat "$CARGO_TARGET_DIR/clone" 2>/dev/null)" != "$ROOT" ] || return 0
   mkdir -p "$CARGO_TARGET_DIR"
-  find . \( -name .git -o -name node_modules -o -name js \) -prune -o -type f -exec touch -c {} +
+  find . \( -name .git -o -name node_modules -o -name js -o -name target \) -prune -o -type f -exec touch -c {} +
   printf '%s' "$ROOT" >"$CARGO_TARGET_DIR/clone"
 }
 clone_changed
