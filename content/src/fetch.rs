@@ -2,23 +2,30 @@
 //! where it was interrupted.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::B256;
+use bytes::Bytes;
 use futures::StreamExt;
 use reqwest::StatusCode;
 use reqwest::header::RANGE;
+use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::error::Error;
 use crate::files::open_partial;
 use crate::manifest::{MANIFEST_LEN, Manifest};
-use crate::pack::{find, publish};
+use crate::ordered::in_order;
+use crate::pack::{find, publish, read_exactly};
 use crate::tree::Tree;
 
 /// How long a source may stay silent.
 const SILENCE: Duration = Duration::from_secs(30);
+
+/// Pieces of a body, some hundred kilobytes each at most, that wait to be checked.
+const PIECES_IN_FLIGHT: usize = 16;
 
 /// Where packs are published: folders named by their digests.
 #[derive(Clone, Debug)]
@@ -76,8 +83,7 @@ impl Source {
         match self {
             Self::Dir(dir) => {
                 let (from, to) = (dir.clone(), store.to_owned());
-                let copied = tokio::task::spawn_blocking(move || publish(&from, asset, &to)).await;
-                copied.map_err(|e| Error::io("fetching")(std::io::Error::other(e)))??;
+                apart(move || publish(&from, asset, &to)).await?;
                 let received = find(store, asset)?.manifest().data_len();
                 Ok(Fetched { kept: 0, received })
             }
@@ -179,18 +185,18 @@ impl Remote {
         let manifest_bytes = self.small("manifest", MANIFEST_LEN as u64).await?;
         let manifest = Manifest::decode_as(&manifest_bytes, self.asset)?;
         let tree_bytes = self.small("tree", manifest.tree_len()).await?;
-        let tree = Tree::decode(&tree_bytes, &manifest)?;
+        let tree = Arc::new(Tree::decode(&tree_bytes, &manifest)?);
 
         let path = partial.join("data");
         let mut file = open_partial(&path)?;
-        let done = checked(&mut file, &manifest, &tree).map_err(Error::file(&path))?;
+        let (there, leaves) = (file.try_clone().map_err(Error::file(&path))?, tree.clone());
+        let done = apart(move || checked(&there, &manifest, &leaves)).await?;
         let kept = manifest.offset(done).min(manifest.data_len());
         file.set_len(kept).map_err(Error::file(&path))?;
         file.seek(SeekFrom::Start(kept))
             .map_err(Error::file(&path))?;
         if done < manifest.chunks() {
-            self.receive(&mut file, &path, &manifest, &tree, done)
-                .await?;
+            self.receive(&file, &path, manifest, &tree, done).await?;
         }
         file.sync_all().map_err(Error::file(&path))?;
         for (name, bytes) in [("tree", &tree_bytes), ("manifest", &manifest_bytes)] {
@@ -206,62 +212,127 @@ impl Remote {
     /// Receives the chunks from `first` on. Only checked ones are written.
     async fn receive(
         &self,
-        file: &mut File,
+        file: &File,
         path: &Path,
-        manifest: &Manifest,
-        tree: &Tree,
+        manifest: Manifest,
+        tree: &Arc<Tree>,
         first: u64,
     ) -> Result<(), Error> {
         let mut body = self
             .get("data", manifest.offset(first))
             .await?
             .bytes_stream();
-        let (mut index, mut chunk) = (first, Vec::new());
+        let (pieces, received) = channel(PIECES_IN_FLIGHT);
+        let mut received = Pieces::new(received);
+        let mut out = file.try_clone().map_err(Error::file(path))?;
+        let (tree, file) = (tree.clone(), path.to_owned());
+        let writing = apart(move || {
+            in_order(
+                first..manifest.chunks(),
+                |index, chunk| received.fill(chunk, manifest.encrypted_len(index)),
+                |index, chunk| tree.check(index, chunk),
+                |_, chunk, ()| out.write_all(chunk).map_err(Error::file(&file)),
+            )?;
+            received.end(manifest.data_len())
+        });
+        let writing = tokio::spawn(writing);
+        let mut broken = None;
         while let Some(piece) = body.next().await {
-            let piece = piece.map_err(|error| self.refuse(chain(&error)))?;
-            let mut piece = &piece[..];
-            while !piece.is_empty() {
-                if index == manifest.chunks() {
-                    let expected = manifest.data_len();
-                    return Err(self.refuse(format!("data: expected {expected} bytes, found more")));
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => {
+                    broken = Some(self.refuse(chain(&error)));
+                    break;
                 }
-                // At most 16 MiB and a tag: fits.
-                let length = manifest.encrypted_len(index) as usize;
-                let (head, rest) = piece.split_at(piece.len().min(length - chunk.len()));
-                chunk.extend_from_slice(head);
-                piece = rest;
-                if chunk.len() == length {
-                    tree.check(index, &chunk)?;
-                    file.write_all(&chunk).map_err(Error::file(path))?;
-                    chunk.clear();
-                    index += 1;
-                }
+            };
+            // Whoever checks and writes has stopped, and says why.
+            if pieces.send(piece).await.is_err() {
+                break;
             }
         }
-        if index != manifest.chunks() {
-            return Err(Error::Length {
-                what: "data",
-                expected: manifest.data_len(),
-                found: manifest.offset(index).min(manifest.data_len()) + chunk.len() as u64,
-            });
+        drop(pieces);
+        let written = writing.await.map_err(ended)?;
+        broken.map_or(written, Err)
+    }
+}
+
+/// Does what blocks apart from what waits.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(ended)?
+}
+
+fn ended(error: tokio::task::JoinError) -> Error {
+    Error::io("fetching")(std::io::Error::other(error))
+}
+
+/// The pieces of a body, as they come, cut into chunks.
+struct Pieces {
+    received: Receiver<Bytes>,
+    piece: Bytes,
+}
+
+impl Pieces {
+    fn new(received: Receiver<Bytes>) -> Self {
+        let piece = Bytes::new();
+        Self { received, piece }
+    }
+
+    /// Waits for the next bytes; none where the body has ended.
+    fn next(&mut self) -> Option<&mut Bytes> {
+        while self.piece.is_empty() {
+            self.piece = self.received.blocking_recv()?;
+        }
+        Some(&mut self.piece)
+    }
+
+    fn fill(&mut self, chunk: &mut Vec<u8>, length: u64) -> Result<(), Error> {
+        chunk.clear();
+        // At most 16 MiB and a tag: fits.
+        let length = length as usize;
+        while chunk.len() < length {
+            let Some(piece) = self.next() else {
+                return Err(Error::Length {
+                    what: "chunk",
+                    expected: length as u64,
+                    found: chunk.len() as u64,
+                });
+            };
+            let missing = piece.len().min(length - chunk.len());
+            chunk.extend_from_slice(&piece.split_to(missing));
         }
         Ok(())
+    }
+
+    fn end(&mut self, expected: u64) -> Result<(), Error> {
+        match self.next() {
+            None => Ok(()),
+            Some(more) => Err(Error::Length {
+                what: "data",
+                expected,
+                found: expected.saturating_add(more.len() as u64),
+            }),
+        }
     }
 }
 
 /// How many chunks a partial file begins with that are the asset's.
-fn checked(file: &mut File, manifest: &Manifest, tree: &Tree) -> std::io::Result<u64> {
-    let mut chunk = Vec::new();
-    for index in 0..manifest.chunks() {
-        chunk.clear();
-        (&*file)
-            .take(manifest.encrypted_len(index))
-            .read_to_end(&mut chunk)?;
-        if tree.check(index, &chunk).is_err() {
-            return Ok(index);
-        }
+fn checked(mut file: &File, manifest: &Manifest, tree: &Tree) -> Result<u64, Error> {
+    let mut whole = 0;
+    let all = in_order(
+        0..manifest.chunks(),
+        |index, chunk| read_exactly(&mut file, chunk, manifest.encrypted_len(index)),
+        |index, chunk| tree.check(index, chunk),
+        |_, _, ()| {
+            whole += 1;
+            Ok(())
+        },
+    );
+    match all {
+        Ok(()) | Err(Error::Chunk { .. } | Error::Length { .. }) => Ok(whole),
+        Err(other) => Err(other),
     }
-    Ok(manifest.chunks())
 }
 
 /// An error with its causes: reqwest's own text leaves them out.

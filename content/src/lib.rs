@@ -23,6 +23,7 @@ mod fetch;
 mod files;
 mod key;
 mod manifest;
+mod ordered;
 mod pack;
 pub mod result;
 pub mod seal;

@@ -4,21 +4,17 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use alloy_primitives::B256;
-use zeroize::Zeroizing;
 
 use crate::digest::sha256;
 use crate::error::Error;
 use crate::files::{PrivateFile, open};
 use crate::key::{ContentKey, random};
 use crate::manifest::{MANIFEST_LEN, Manifest, TAG_LEN};
+use crate::ordered::in_order;
 use crate::stream::Chunks;
 use crate::tree::{Tree, leaf};
-
-/// Chunks on their way between two threads.
-const IN_FLIGHT: usize = 4;
 
 /// Packs a file into `store`, under its new digest and with a fresh key. Memory is bounded by a few
 /// chunks and the tree.
@@ -71,59 +67,36 @@ pub fn pack_reader<R: Read + Send>(
     Ok((manifest, key))
 }
 
-/// Encrypts on this thread while another one hashes and writes.
-fn encrypt<R: Read>(
+/// Encrypts and hashes what is read, and writes it.
+fn encrypt<R: Read + Send>(
     input: &mut R,
     manifest: &Manifest,
     key: &ContentKey,
     out: &mut (impl Write + Send),
 ) -> Result<Tree, Error> {
     let chunks = Chunks::new(manifest, key)?;
-    let (full, to_write) = sync_channel::<Vec<u8>>(IN_FLIGHT);
-    let (empty, reuse) = sync_channel::<Vec<u8>>(IN_FLIGHT + 2);
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(move || write_chunks(&to_write, &empty, out));
-        for index in 0..manifest.chunks() {
-            let mut chunk = reuse.try_recv().unwrap_or_default();
-            let length = manifest.encrypted_len(index) - TAG_LEN;
-            read_exactly(input, &mut chunk, length)?;
-            chunks.encrypt(index, &mut chunk)?;
-            if full.send(chunk).is_err() {
-                break;
-            }
-        }
-        drop(full);
-        let tree = writer
-            .join()
-            .unwrap_or_else(|_| Err(gone("writing the pack")))?;
-        // A file that has grown since would be packed in part.
-        let mut more = [0];
-        if input
-            .read(&mut more)
-            .map_err(Error::io("reading the asset"))?
-            != 0
-        {
-            return Err(Error::Length {
-                what: "asset",
-                expected: manifest.size,
-                found: manifest.size + 1,
-            });
-        }
-        Ok(tree)
-    })
-}
-
-fn write_chunks(
-    full: &Receiver<Vec<u8>>,
-    empty: &SyncSender<Vec<u8>>,
-    out: &mut impl Write,
-) -> Result<Tree, Error> {
     let mut tree = Tree::default();
-    for chunk in full {
-        tree.push(leaf(&chunk));
-        out.write_all(&chunk)
-            .map_err(Error::io("writing the pack"))?;
-        let _ = empty.try_send(chunk);
+    in_order(
+        0..manifest.chunks(),
+        |index, chunk| read_exactly(input, chunk, manifest.encrypted_len(index) - TAG_LEN),
+        |index, chunk| {
+            chunks.encrypt(index, chunk)?;
+            Ok(leaf(chunk))
+        },
+        |_, chunk, leaf| {
+            tree.push(leaf);
+            out.write_all(chunk).map_err(Error::io("writing the pack"))
+        },
+    )?;
+    // A file that has grown since would be packed in part.
+    let mut more = [0];
+    let more = input.read(&mut more);
+    if more.map_err(Error::io("reading the asset"))? != 0 {
+        return Err(Error::Length {
+            what: "asset",
+            expected: manifest.size,
+            found: manifest.size + 1,
+        });
     }
     Ok(tree)
 }
@@ -157,7 +130,8 @@ pub fn find(store: &Path, asset: B256) -> Result<Pack<File>, Error> {
     Ok(Pack::new(manifest, tree, data))
 }
 
-/// Puts an asset of one store into another one, chunk by checked chunk.
+/// Puts an asset of one store into another one. Every chunk is checked. Where the file system allows, the
+/// two stores share the data: packs never change.
 ///
 /// # Errors
 /// [`Error`]; nothing is left behind then.
@@ -170,12 +144,14 @@ pub fn publish(store: &Path, asset: B256, to: &Path) -> Result<PathBuf, Error> {
         .tempdir_in(to)
         .map_err(Error::file(to))?;
     let path = dir.path().join("data");
-    let mut data = File::create(&path).map_err(Error::file(&path))?;
-    for index in 0..pack.manifest.chunks() {
-        data.write_all(&pack.encrypted(index)?)
-            .map_err(Error::file(&path))?;
+    let own = store.join(hex::encode(asset)).join("data");
+    if std::fs::hard_link(&own, &path).is_ok() {
+        pack.verify()?;
+    } else {
+        let mut data = File::create(&path).map_err(Error::file(&path))?;
+        pack.check_each(|chunk| data.write_all(chunk).map_err(Error::file(&path)))?;
+        data.sync_all().map_err(Error::file(&path))?;
     }
-    data.sync_all().map_err(Error::file(&path))?;
     for (name, bytes) in [
         ("tree", pack.tree.encode()),
         ("manifest", pack.manifest.encode().to_vec()),
@@ -252,17 +228,9 @@ impl<R: Read + Seek + Send> Pack<R> {
     /// [`Error::Chunk`], [`Error::Io`].
     pub fn encrypted(&mut self, index: u64) -> Result<Vec<u8>, Error> {
         let mut chunk = Vec::new();
-        self.read_encrypted(index, &mut chunk)?;
+        read_chunk(&mut self.data, self.base, &self.manifest, index, &mut chunk)?;
+        self.tree.check(index, &chunk)?;
         Ok(chunk)
-    }
-
-    fn read_encrypted(&mut self, index: u64, chunk: &mut Vec<u8>) -> Result<(), Error> {
-        let at = self.base + self.manifest.offset(index);
-        self.data
-            .seek(SeekFrom::Start(at))
-            .map_err(Error::io("reading the pack"))?;
-        read_exactly(&mut self.data, chunk, self.manifest.encrypted_len(index))?;
-        self.tree.check(index, chunk)
     }
 
     /// Checks every chunk by the tree. Needs no key.
@@ -270,11 +238,21 @@ impl<R: Read + Seek + Send> Pack<R> {
     /// # Errors
     /// The first [`Error::Chunk`].
     pub fn verify(&mut self) -> Result<(), Error> {
-        let mut chunk = Vec::new();
-        for index in 0..self.manifest.chunks() {
-            self.read_encrypted(index, &mut chunk)?;
-        }
-        Ok(())
+        self.check_each(|_| Ok(()))
+    }
+
+    /// Checks every chunk and hands it on, in order.
+    fn check_each(
+        &mut self,
+        mut then: impl FnMut(&[u8]) -> Result<(), Error> + Send,
+    ) -> Result<(), Error> {
+        let (manifest, tree, data, base) = (&self.manifest, &self.tree, &mut self.data, self.base);
+        in_order(
+            0..manifest.chunks(),
+            |index, chunk| read_chunk(data, base, manifest, index, chunk),
+            |index, chunk| tree.check(index, chunk),
+            |_, chunk, ()| then(chunk),
+        )
     }
 
     /// Decrypts all of it into a file that only its owner can read, and that is there only once it is
@@ -290,7 +268,7 @@ impl<R: Read + Seek + Send> Pack<R> {
     }
 
     /// Decrypts a range of the asset's bytes. Only whole, checked chunks are ever decrypted, and `out`
-    /// gets nothing of a chunk that fails. This thread reads and checks, another one decrypts.
+    /// gets nothing of a chunk that fails.
     ///
     /// # Errors
     /// [`Error`]; what `out` got until then is authentic but not all of it.
@@ -317,41 +295,45 @@ impl<R: Read + Seek + Send> Pack<R> {
             .div_ceil(chunk_len)
             .max(first + 1)
             .min(manifest.chunks());
-        let (full, checked) = sync_channel::<(u64, Zeroizing<Vec<u8>>)>(IN_FLIGHT);
-        // Used again as they are, and wiped when the last use is over.
-        let (empty, reuse) = sync_channel::<Zeroizing<Vec<u8>>>(IN_FLIGHT + 2);
-        std::thread::scope(|scope| {
-            let decrypting = scope.spawn(move || {
-                for (index, mut chunk) in checked {
-                    chunks.decrypt(index, &mut chunk)?;
-                    let at = index * chunk_len;
-                    let from = range.start.saturating_sub(at).min(chunk.len() as u64);
-                    let to = (range.end - at).min(chunk.len() as u64);
-                    out.write_all(&chunk[from as usize..to as usize])
-                        .map_err(Error::io("writing what was decrypted"))?;
-                    let _ = empty.try_send(chunk);
-                }
-                out.flush().map_err(Error::io("writing what was decrypted"))
-            });
-            let mut read = Ok(());
-            for index in first..end {
-                let mut chunk = reuse.try_recv().unwrap_or_default();
-                read = self.read_encrypted(index, &mut chunk);
-                if read.is_err() || full.send((index, chunk)).is_err() {
-                    break;
-                }
-            }
-            drop(full);
-            let decrypted = decrypting
-                .join()
-                .unwrap_or_else(|_| Err(gone("decrypting")));
-            read.and(decrypted)
-        })
+        let (tree, data, base) = (&self.tree, &mut self.data, self.base);
+        in_order(
+            first..end,
+            |index, chunk| read_chunk(data, base, &manifest, index, chunk),
+            |index, chunk| {
+                tree.check(index, chunk)?;
+                chunks.decrypt(index, chunk)
+            },
+            |index, chunk, ()| {
+                let at = index * chunk_len;
+                let from = range.start.saturating_sub(at).min(chunk.len() as u64);
+                let to = (range.end - at).min(chunk.len() as u64);
+                out.write_all(&chunk[from as usize..to as usize])
+                    .map_err(Error::io("writing what was decrypted"))
+            },
+        )?;
+        out.flush().map_err(Error::io("writing what was decrypted"))
     }
 }
 
+/// Reads an encrypted chunk of a pack that begins at `base`.
+fn read_chunk(
+    data: &mut (impl Read + Seek),
+    base: u64,
+    manifest: &Manifest,
+    index: u64,
+    chunk: &mut Vec<u8>,
+) -> Result<(), Error> {
+    data.seek(SeekFrom::Start(base + manifest.offset(index)))
+        .map_err(Error::io("reading the pack"))?;
+    read_exactly(data, chunk, manifest.encrypted_len(index))
+}
+
 /// Fills `chunk` with exactly this many bytes.
-fn read_exactly(input: &mut impl Read, chunk: &mut Vec<u8>, length: u64) -> Result<(), Error> {
+pub(crate) fn read_exactly(
+    input: &mut impl Read,
+    chunk: &mut Vec<u8>,
+    length: u64,
+) -> Result<(), Error> {
     chunk.clear();
     let found = input
         .take(length)
@@ -365,10 +347,6 @@ fn read_exactly(input: &mut impl Read, chunk: &mut Vec<u8>, length: u64) -> Resu
         });
     }
     Ok(())
-}
-
-fn gone(what: &'static str) -> Error {
-    Error::io(what)(std::io::Error::other("the thread ended"))
 }
 
 /// SHA-256 of a file, and its length.
