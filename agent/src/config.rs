@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use alloy::primitives::B256;
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use vouch_client::is_development;
 
-use crate::wasi::Limits;
+use crate::workload::Limits;
 
 /// Everything an agent is told. What the order says is not repeated here.
 #[derive(Clone, Debug, Deserialize)]
@@ -71,8 +72,13 @@ pub enum Key {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
-    /// The WASI module.
+    /// The WASI module, or the folder of an OCI bundle.
     pub file: PathBuf,
+    /// SHA-256 that the module or the bundle's archive has to have. Needed where it lies outside of the
+    /// measured image.
+    pub digest: Option<B256>,
+    /// The container runtime; else the first of `runc` and `crun` that is installed.
+    pub runtime: Option<PathBuf>,
     /// Its arguments, after its name.
     #[serde(default)]
     pub arguments: Vec<String>,
@@ -148,8 +154,13 @@ pub enum Backend {
         /// The lie to tell.
         tamper: Option<String>,
     },
-    /// The processor through Linux's configfs-tsm.
+    /// The processor alone, through Linux's configfs-tsm.
     ConfigfsTsm,
+    /// NVIDIA's GPUs through NVML, and the processor over them as with `configfs-tsm`.
+    Nvml {
+        /// NVIDIA's library, where the loader does not find it.
+        library: Option<PathBuf>,
+    },
 }
 
 const fn poll_ms() -> u64 {

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use crate::backend::nvml::{self, Nvml};
+use crate::container::runtime;
+
 /// Something that is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -9,13 +12,21 @@ pub struct Finding {
     pub need: &'static str,
     /// What is there, or what is missing and what to do.
     pub found: Result<String, String>,
+    /// Whether it is needed for everything, or only where it is used.
+    pub always: bool,
 }
 
 /// Looks at the machine whose files are under `root`.
 pub fn examine(root: &Path) -> Vec<Finding> {
     let at = |path: &str| root.join(path);
     let mut findings = Vec::new();
-    let mut finding = |need, found| findings.push(Finding { need, found });
+    let mut finding = |need, found| {
+        findings.push(Finding {
+            need,
+            found,
+            always: true,
+        });
+    };
 
     let release = std::fs::read_to_string(at("proc/sys/kernel/osrelease")).unwrap_or_default();
     finding("kernel", kernel(release.trim()));
@@ -73,7 +84,66 @@ pub fn examine(root: &Path) -> Vec<Finding> {
             }
         },
     );
+    let pattern = std::fs::read_to_string(at("proc/sys/kernel/core_pattern")).unwrap_or_default();
+    let limits = std::fs::read_to_string(at("proc/self/limits")).unwrap_or_default();
+    finding("no dumps", dumps(pattern.trim(), &limits));
     findings
+}
+
+/// What only some jobs need: a runtime for containers.
+pub fn containers() -> Finding {
+    let found = runtime::find(None).map(|path| {
+        let rights = match runtime::privileged() {
+            true => "memory limited by control groups",
+            false => "without an administrator's rights, memory is limited for each process",
+        };
+        format!("{}; {rights}", path.display())
+    });
+    Finding {
+        need: "container runtime",
+        found: found.map_err(|error| error.to_string()),
+        always: false,
+    }
+}
+
+/// What NVIDIA's driver says of its GPUs.
+pub fn gpus(library: &Path) -> Finding {
+    let found = || -> anyhow::Result<String> {
+        let nvml = Nvml::load(library)?;
+        let driver = nvml.driver()?;
+        let count = nvml::usable(&nvml)?;
+        let ready = match nvml.is_ready()? {
+            true => "taking work",
+            false => "told to take no work yet: nvidia-smi conf-compute -srs 1",
+        };
+        Ok(format!(
+            "driver {driver}, {count} in confidential mode, {ready}"
+        ))
+    };
+    Finding {
+        need: "confidential GPUs",
+        found: found().map_err(|error| format!("{error:#}")),
+        always: true,
+    }
+}
+
+/// A dump of the agent's memory would be plaintext and keys on a disk.
+fn dumps(pattern: &str, limits: &str) -> Result<String, String> {
+    let limit = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max core file size"))
+        .and_then(|line| line.split_whitespace().next())
+        .unwrap_or_default();
+    // The limit is not asked where a program takes the dump.
+    match (pattern.strip_prefix('|'), limit) {
+        (Some(program), _) => Err(format!(
+            "memory of a process that fails is given to {program}: sysctl -w kernel.core_pattern=core"
+        )),
+        (None, "0") => Ok("the limit for dumps is 0".to_owned()),
+        (None, _) => {
+            Err("memory of a process that fails is written to a file: ulimit -c 0".to_owned())
+        }
+    }
 }
 
 fn kernel(release: &str) -> Result<String, String> {
@@ -144,6 +214,7 @@ mod tests {
             ("proc/cpuinfo", "flags\t\t: fpu tdx_guest\n"),
             ("proc/sys/kernel/osrelease", "5.15.0-1\n"),
             ("proc/swaps", "Filename Type\n/dev/sda2 partition\n"),
+            ("proc/sys/kernel/core_pattern", "|/usr/bin/keep %p\n"),
             ("sys/kernel/config/x", ""),
         ]);
         for (need, text) in [
@@ -151,6 +222,7 @@ mod tests {
             ("trusted guest", "/dev/tdx_guest is missing"),
             ("report interface", "CONFIG_TSM_REPORTS"),
             ("memory stays memory", "/dev/sda2"),
+            ("no dumps", "/usr/bin/keep"),
         ] {
             let error = found(root.path(), need).unwrap_err();
             assert!(error.contains(text), "{need}: {error}");
@@ -165,10 +237,23 @@ mod tests {
             ("dev/nvidia0", ""),
             ("proc/driver/nvidia/version", "NVRM version: 570\nGCC\n"),
             ("proc/swaps", "Filename Type\n"),
+            ("proc/sys/kernel/core_pattern", "core\n"),
+            (
+                "proc/self/limits",
+                "Limit  Soft  Hard  Units\nMax core file size        0        unlimited  bytes\n",
+            ),
             ("sys/kernel/config/tsm/report/x", ""),
         ]);
         for finding in examine(root.path()) {
             assert!(finding.found.is_ok(), "{finding:?}");
         }
+    }
+
+    #[test]
+    fn a_machine_without_a_driver_says_so() {
+        let finding = gpus(Path::new("/no/such/library"));
+        assert!(finding.always);
+        let error = finding.found.unwrap_err();
+        assert!(error.contains("/no/such/library"), "{error}");
     }
 }

@@ -22,7 +22,7 @@ use crate::measure::measure;
 use crate::report::Report;
 use crate::serve::{Service, serve};
 use crate::session::{Session, Work};
-use crate::wasi::{Files, Limits, Outputs, Workload};
+use crate::workload::{Files, Limits, Outputs, Workload};
 
 const DATASET: u8 = 1;
 const MODEL: u8 = 2;
@@ -57,9 +57,8 @@ impl<'a> Job<'a> {
         .await?;
         let placed = market.terms(order).await?;
         let policies = market.policies(&placed).await?;
-        let module = std::fs::read(&config.workload.file)
-            .with_context(|| format!("workload: {}", config.workload.file.display()))?;
-        let backend = Backend::open(&config.backend, &module, market.chain_id)?;
+        let (workload, digest) = Workload::open(&config.workload)?;
+        let backend = Backend::open(&config.backend, digest, market.chain_id)?;
         let ordered = placed
             .terms
             .legs
@@ -79,7 +78,7 @@ impl<'a> Job<'a> {
         let assets = placed.terms.legs.iter().filter(|leg| is_content(leg.kind));
         Ok(Self {
             inputs: inputs_digest(assets.map(|leg| &leg.digest)),
-            workload: Workload::new(&module)?,
+            workload,
             session: Arc::new(Session::generate()?),
             config,
             report,
@@ -274,10 +273,11 @@ impl<'a> Job<'a> {
         };
         match outputs {
             Ok(outputs) => {
-                let files: Vec<&String> = outputs.files.keys().collect();
+                // How many, not which: the workload chose the names, and could put plaintext there.
+                let files = outputs.files.len();
                 self.report.step(
                     "worked",
-                    json!({ "files": files, "bytes": outputs.bytes, "rows": outputs.rows }),
+                    json!({ "files": files, "bytes": outputs.bytes, "rows": outputs.rows, "runtime": self.workload.runtime() }),
                 );
                 Ok(outputs)
             }

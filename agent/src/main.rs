@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use alloy::primitives::B256;
 use clap::{Parser, Subcommand};
 use serde_json::json;
+use vouch_agent::backend::nvml::LIBRARY;
 use vouch_agent::config::Config;
-use vouch_agent::doctor::examine;
+use vouch_agent::container::inside;
+use vouch_agent::doctor::{containers, examine, gpus};
 use vouch_agent::job::Job;
 use vouch_agent::report::Report;
 
@@ -38,11 +40,17 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// The digest under which a workload is offered on simulated hardware.
+    /// The digest under which a workload is offered on simulated hardware, and its own.
     Workload {
-        /// The WASI module.
+        /// The WASI module, or the folder of an OCI bundle.
         file: PathBuf,
+        /// Its own digest alone, for `workload.digest` of a configuration.
+        #[arg(long)]
+        own: bool,
     },
+    /// What runs containers, in namespaces of its own: started by `run`, told its work on standard input.
+    #[command(hide = true)]
+    Inside,
 }
 
 #[tokio::main]
@@ -54,7 +62,8 @@ async fn main() -> ExitCode {
             json,
         } => run(order, &config, Report { json }).await,
         Command::Doctor { json } => return doctor(json),
-        Command::Workload { file } => workload(&file),
+        Command::Workload { file, own } => workload(&file, own),
+        Command::Inside => inside::serve().map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,26 +83,29 @@ async fn run(order: B256, config: &Path, report: Report) -> anyhow::Result<()> {
     }
 }
 
-fn workload(file: &Path) -> anyhow::Result<()> {
-    use anyhow::Context;
-    let module = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-    let measurement = vouch_simulator::guest_measurement(&vouch_content::sha256(&module).0);
-    println!(
-        "{}",
-        vouch_protocol::statement::workload_digest(&measurement)
-    );
+fn workload(file: &Path, own: bool) -> anyhow::Result<()> {
+    let digest = vouch_agent::workload::digest(file)?;
+    let measurement = vouch_simulator::guest_measurement(&digest.0);
+    let shown = match own {
+        true => digest,
+        false => vouch_protocol::statement::workload_digest(&measurement),
+    };
+    println!("{shown}");
     Ok(())
 }
 
 fn doctor(as_json: bool) -> ExitCode {
-    let findings = examine(Path::new("/"));
-    let missing = findings.iter().any(|finding| finding.found.is_err());
+    let mut findings = examine(Path::new("/"));
+    findings.extend([gpus(Path::new(LIBRARY)), containers()]);
+    let missing = findings
+        .iter()
+        .any(|finding| finding.always && finding.found.is_err());
     if as_json {
         let shown: Vec<_> = findings
             .iter()
             .map(|finding| match &finding.found {
-                Ok(found) => json!({ "need": finding.need, "ok": true, "found": found }),
-                Err(found) => json!({ "need": finding.need, "ok": false, "found": found }),
+                Ok(found) => json!({ "need": finding.need, "ok": true, "always": finding.always, "found": found }),
+                Err(found) => json!({ "need": finding.need, "ok": false, "always": finding.always, "found": found }),
             })
             .collect();
         println!("{:#}", json!({ "ok": !missing, "findings": shown }));
@@ -101,7 +113,11 @@ fn doctor(as_json: bool) -> ExitCode {
         for finding in &findings {
             match &finding.found {
                 Ok(found) => println!("ok       {}: {found}", finding.need),
-                Err(found) => println!("missing  {}: {found}", finding.need),
+                Err(found) if finding.always => println!("missing  {}: {found}", finding.need),
+                Err(found) => println!(
+                    "absent   {}: {found} (only for such workloads)",
+                    finding.need
+                ),
             }
         }
     }

@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 use vouch_agent::report::Report;
 use vouch_agent::serve::{MAX_REQUEST, Service, serve};
 use vouch_agent::session::Session;
-use vouch_agent::wasi::{Limits, Workload};
+use vouch_agent::wasi::Module;
+use vouch_agent::workload::{Limits, Workload};
 use vouch_client::call::{ANSWER_SIGNATURE, Ask, SEQUENCE, SIGNATURE, answered, message};
 use vouch_protocol::Counters;
 use zeroize::Zeroizing;
@@ -48,7 +49,7 @@ fn workload(files: &[(&str, &str)]) -> Workload {
             (data (i32.const 1024) "{data}")
             (func (export "_start") {body}))"#
     ));
-    Workload::new(&wasm.unwrap()).unwrap()
+    Workload::Wasi(Module::new(&wasm.unwrap()).unwrap())
 }
 
 /// A session that serves.

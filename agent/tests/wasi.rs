@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use alloy::primitives::B256;
-use vouch_agent::wasi::{Files, Limits, Outputs, Violation, Workload};
+use vouch_agent::wasi::Module;
+use vouch_agent::workload::{Files, Limits, Outputs, Violation};
 use zeroize::Zeroizing;
 
 /// A module whose `_start` is `body`, with a memory that holds `data` from address 1024 on.
@@ -37,7 +38,7 @@ fn inputs() -> Files {
 }
 
 fn run(wasm: &[u8], limits: Limits) -> Result<Outputs, Violation> {
-    Workload::new(wasm)?.run(&["workload"], &inputs(), B256::repeat_byte(1), 7, &limits)
+    Module::new(wasm)?.run(&["workload"], &inputs(), B256::repeat_byte(1), 7, &limits)
 }
 
 #[test]

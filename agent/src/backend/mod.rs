@@ -1,11 +1,13 @@
 //! The hardware that vouches for a session: the GPUs first, then the processor over their reports.
 
+pub mod nvml;
 pub mod tsm;
+
+use std::path::{Path, PathBuf};
 
 use alloy::primitives::B256;
 use anyhow::{Context, Result, ensure};
 use vouch_client::is_development;
-use vouch_content::sha256;
 use vouch_evidence::bundle::Bundle;
 use vouch_protocol::statement::workload_digest;
 use vouch_protocol::{Counters, Statement};
@@ -27,6 +29,13 @@ pub enum Backend {
     },
     /// The processor, through Linux.
     Tsm(tsm::Tsm),
+    /// The GPUs through NVML, and the processor over them.
+    Nvml {
+        /// NVIDIA's library.
+        library: PathBuf,
+        /// The processor.
+        tsm: tsm::Tsm,
+    },
 }
 
 impl Backend {
@@ -35,7 +44,7 @@ impl Backend {
     ///
     /// # Errors
     /// What is missing, or may not be used on this chain.
-    pub fn open(config: &config::Backend, workload: &[u8], chain_id: u64) -> Result<Self> {
+    pub fn open(config: &config::Backend, workload: B256, chain_id: u64) -> Result<Self> {
         match config {
             config::Backend::Simulator { machine, tamper } => {
                 ensure!(
@@ -45,12 +54,16 @@ impl Backend {
                 let tamper = tamper.as_deref().map(str::parse::<Tamper>).transpose();
                 Ok(Self::Simulator {
                     machine: Box::new(Machine::new(machine.as_bytes())),
-                    measurement: vouch_simulator::guest_measurement(&sha256(workload).0),
+                    measurement: vouch_simulator::guest_measurement(&workload.0),
                     tamper: tamper.context("backend.tamper")?,
                 })
             }
-            config::Backend::ConfigfsTsm => {
-                Ok(Self::Tsm(tsm::Tsm::open(std::path::Path::new(tsm::ROOT))?))
+            config::Backend::ConfigfsTsm => Ok(Self::Tsm(tsm::Tsm::open(Path::new(tsm::ROOT))?)),
+            config::Backend::Nvml { library } => {
+                let library = library.clone().unwrap_or_else(|| nvml::LIBRARY.into());
+                nvml::usable(&nvml::Nvml::load(&library)?)?;
+                let tsm = tsm::Tsm::open(Path::new(tsm::ROOT))?;
+                Ok(Self::Nvml { library, tsm })
             }
         }
     }
@@ -59,7 +72,7 @@ impl Backend {
     pub fn workload(&self) -> Option<B256> {
         match self {
             Self::Simulator { measurement, .. } => Some(workload_digest(measurement)),
-            Self::Tsm(_) => None,
+            Self::Tsm(_) | Self::Nvml { .. } => None,
         }
     }
 
@@ -87,7 +100,11 @@ impl Backend {
                 };
                 Ok(machine.bundle(statement, &options))
             }
-            Self::Tsm(tsm) => tsm.evidence(statement),
+            Self::Tsm(tsm) => tsm.evidence(statement, Vec::new()),
+            Self::Nvml { library, tsm } => {
+                let gpus = nvml::reports(library, statement.transcript().gpu_nonce())?;
+                tsm.evidence(statement, gpus)
+            }
         }
     }
 }

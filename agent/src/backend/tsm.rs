@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use vouch_evidence::bundle::{Bundle, Collateral, CpuEvidence};
+use vouch_evidence::bundle::{Bundle, Collateral, CpuEvidence, DeviceEvidence};
 use vouch_protocol::Statement;
 
 /// Where the kernel shows it.
@@ -55,15 +55,16 @@ impl Tsm {
         })
     }
 
-    /// Evidence of the processor for a statement.
+    /// Evidence for a statement: the processor's, over these reports of GPUs.
     ///
     /// # Errors
     /// What the kernel refused, or what does not belong into a bundle.
-    pub fn evidence(&self, statement: &Statement) -> Result<Bundle> {
-        let report_data = statement.transcript().report_data([]);
+    pub fn evidence(&self, statement: &Statement, gpus: Vec<DeviceEvidence>) -> Result<Bundle> {
+        let reports = gpus.iter().map(|gpu| gpu.report.as_slice());
+        let report_data = statement.transcript().report_data(reports);
         Ok(Bundle {
             statement: statement.encode(),
-            gpus: Vec::new(),
+            gpus,
             switches: Vec::new(),
             cpu: self.quote(&report_data)?,
             collateral: Collateral::default(),

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 
 use crate::report::Report;
 use crate::session::Session;
-use crate::wasi::{Files, Limits, Workload};
+use crate::workload::{Files, Limits, Workload};
 
 /// Bytes of the largest request.
 pub const MAX_REQUEST: usize = 1 << 20;
@@ -195,7 +195,7 @@ async fn infer(State(api): Shared, headers: HeaderMap, body: Bytes) -> Result<Re
     }
     let response = response?;
     meter.counted.output_bytes += response.len() as u64;
-    meter.counted.output_rows += crate::wasi::lines(&response);
+    meter.counted.output_rows += crate::workload::lines(&response);
     api.report.step(
         "called",
         json!({ "bytes": response.len(), "left": meter.left }),

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use alloy::primitives::B256;
 use zeroize::Zeroizing;
 
+use super::Seeded;
 use super::memory::Memory;
-use super::{Files, Limits, Outputs, Seeded, Violation, lines};
+use crate::workload::{Files, Limits, Outputs, Violation, lines};
 
 /// Open files at a time.
 const MAX_OPEN: usize = 1024;

@@ -3,8 +3,8 @@
 
 use wasmtime::{Caller, Error, Extern, Linker, Memory, Result};
 
-use super::Violation;
 use super::files::{BADF, Fault, Folder, How, INVAL, Open, World};
+use crate::workload::Violation;
 
 const MODULE: &str = "wasi_snapshot_preview1";
 const SUCCESS: i32 = 0;

@@ -2,7 +2,7 @@
 
 use wasmtime::ResourceLimiter;
 
-use super::Violation;
+use crate::workload::Violation;
 
 /// Table elements a workload may have: functions it can call indirectly.
 const MAX_TABLE: usize = 1 << 20;

@@ -213,7 +213,11 @@ impl Stage<'_> {
             }
             "worked" => {
                 let what = format!("trains, writes {} rows", thousands(number("rows")));
-                line("session", &what, "in the WASI runtime");
+                line(
+                    "session",
+                    &what,
+                    &format!("in the {} runtime", text("runtime")),
+                );
             }
             "served" => {
                 let what = format!("answered {} bytes and no more", thousands(number("bytes")));
