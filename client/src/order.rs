@@ -38,10 +38,12 @@ pub enum State {
     Settled = 5,
     /// Refunded. Terminal.
     Refunded = 6,
+    /// Finished, and disputed: waiting for the resolver.
+    Disputed = 7,
 }
 
 impl State {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::None,
         Self::Placed,
         Self::Accepted,
@@ -49,6 +51,7 @@ impl State {
         Self::Finished,
         Self::Settled,
         Self::Refunded,
+        Self::Disputed,
     ];
 
     /// The state with this number.
@@ -66,6 +69,7 @@ impl State {
             Self::Finished => "finished",
             Self::Settled => "settled",
             Self::Refunded => "refunded",
+            Self::Disputed => "disputed",
         }
     }
 
@@ -100,7 +104,7 @@ pub struct Record {
     pub started_at: u64,
     /// When the finish verdict arrived; zero before.
     pub finished_at: u64,
-    /// Finished: the finish verdict's digest. Settled: the receipt's id.
+    /// Finished and disputed: the finish verdict's digest. Settled: the receipt's id.
     pub commitment: B256,
 }
 
@@ -305,7 +309,7 @@ impl Market {
         let record = self.escrow().orderOf(order).call().await?;
         let state = State::from_u8(record.state).ok_or_else(|| Error::Decode {
             what: "order state",
-            detail: format!("expected 0 to 6, found {}", record.state),
+            detail: format!("expected 0 to 7, found {}", record.state),
         })?;
         Ok(Record {
             state,

@@ -17,6 +17,15 @@ interface IEscrow {
     /// `reason` is the verdict's, or zero where a deadline passed. `refund` went to the buyer,
     /// `bondToBuyer` on top of it; the rest of the bond went to the provider.
     event OrderRefunded(bytes32 indexed order, uint16 reason, uint256 refund, uint256 bondToBuyer);
+    /// A bond of `bond` units froze the order's payment. The challenger says that the finish verdict
+    /// should have had `reason`; `evidence` is the digest of what shows it, zero where it is the order's own
+    /// evidence. `resolver` decides until `deadline`, afterwards anyone refunds.
+    event OrderDisputed(bytes32 indexed order, address indexed challenger, address resolver, bytes32 evidence, uint16 reason, uint256 bond, uint64 deadline);
+    /// The reason that the finish verdict should have had: zero where it stands and the order is settled.
+    /// Otherwise the challenger got its bond back and `reward` units of the provider's.
+    event DisputeResolved(bytes32 indexed order, address indexed challenger, uint16 reason, uint256 reward);
+    /// Who decides disputes that are opened from now on; zero: no order can be disputed.
+    event ResolverSet(address resolver);
     /// The order's volume and uses are for sale again.
     event UsesRestored(bytes32 indexed order);
     /// The oracle fee went to the operators who signed, as credits in equal shares; what does not
@@ -42,6 +51,13 @@ interface IEscrow {
     error DeadlinePassed(uint64 deadline, uint64 time);
     error DeadlineNotPassed(uint64 deadline, uint64 time);
     error WindowOpen(uint64 closes, uint64 time);
+    /// The challenge window has closed: the order can be settled, not disputed.
+    error WindowClosed(uint64 closes, uint64 time);
+    /// Nobody decides disputes: to open one would take the payees' pay by waiting.
+    error NoResolver();
+    error NotResolver(address caller, address resolver);
+    /// A dispute says what the verdict should have been: a rejection.
+    error NoRejection(uint16 reason);
     error FeeTooLow(uint256 expected, uint256 found);
     error VerdictMismatch(bytes32 expected, bytes32 found);
     error WrongPhase(uint8 expected, uint8 found);
@@ -75,8 +91,26 @@ interface IEscrow {
     function submitVerdict(Terms calldata terms, Verdict calldata verdict, bytes calldata signatures) external;
     /// Anyone settles a finished order once its challenge window has closed.
     function settle(Terms calldata terms, Verdict calldata verdict) external;
-    /// Anyone refunds an order whose current deadline has passed: accept, start or finish. A
-    /// finished order is settled instead.
+    /// Anyone disputes a finished order before its challenge window closes: its payment waits for the
+    /// resolver. Takes `disputeBondOf(terms)` of the order's token from the caller. `reason` is the rejection
+    /// that the finish verdict should have been. An order is disputed once at most.
+    function dispute(Terms calldata terms, bytes32 evidence, uint16 reason) external;
+    /// The dispute's resolver says which reason the finish verdict should have had. Zero: the order is
+    /// settled, and the legs' payees share the challenger's bond equally. A rejection: the order is
+    /// refunded, and the challenger gets its bond back; for a forged one (1xx) it also gets half of the
+    /// provider's bond, and the buyer the other half.
+    function resolve(Terms calldata terms, Verdict calldata verdict, uint16 reason) external;
+    /// What to dispute an order costs if the verdict stands: the provider's bond, or an eighth of the
+    /// prices where that is more.
+    function disputeBondOf(Terms calldata terms) external view returns (uint256 amount);
+    /// The dispute of an order; all zero where there was none.
+    function disputeOf(bytes32 order) external view returns (Dispute memory dispute);
+    /// The governor names who decides disputes from now on; zero: nobody, and no order can be disputed.
+    /// Disputes that are open keep theirs.
+    function setResolver(address resolver) external;
+    function resolver() external view returns (address account);
+    /// Anyone refunds an order whose current deadline has passed: accept, start or finish, or that of
+    /// its dispute. A finished order is settled instead.
     function refund(Terms calldata terms) external;
     /// Anyone gives the volume and the uses that a refunded order took back to its offers and
     /// policies, once. Apart from the refund, so that no other contract can stand in its way.

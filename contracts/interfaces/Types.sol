@@ -213,7 +213,7 @@ struct Receipt {
 /// What the escrow keeps of an order. Of a settled one it keeps the receipt's id and nothing else:
 /// its times are in the events.
 struct OrderRecord {
-    // 0 none, 1 placed, 2 accepted, 3 running, 4 finished, 5 settled, 6 refunded.
+    // 0 none, 1 placed, 2 accepted, 3 running, 4 finished, 5 settled, 6 refunded, 7 disputed.
     uint8 state;
     // Block in which the order entered the state; the next challenge is made of its hash.
     uint64 sinceBlock;
@@ -221,6 +221,16 @@ struct OrderRecord {
     uint64 startedAt;
     // When the finish verdict arrived; the challenge window opens then.
     uint64 finishedAt;
-    // Finished: the finish verdict's digest. Settled: the receipt's id.
+    // Finished and disputed: the finish verdict's digest. Settled: the receipt's id.
     bytes32 commitment;
+}
+
+/// What the escrow keeps of a dispute, also after its end.
+struct Dispute {
+    // Who disputed the order, and put the bond at stake.
+    address challenger;
+    // Last second in which `resolver` may decide; afterwards anyone refunds the order.
+    uint64 deadline;
+    // Who decides: the resolver when the order was disputed.
+    address resolver;
 }

@@ -35,6 +35,8 @@ pub enum Event {
         /// Its digest.
         verdict: B256,
     },
+    /// Its payment was frozen: evidence and verdict are needed until the order ends.
+    Disputed,
     /// The payees were paid.
     Settled(Box<Receipt>),
     /// The buyer was refunded.
@@ -82,10 +84,13 @@ pub fn read(topics: &[B256], data: &[u8]) -> Result<Option<(B256, Event)>, FactE
             },
         ),
         IEscrowEvents::OrderFinished(e) => (e.order, Event::Finished { verdict: e.verdict }),
+        IEscrowEvents::OrderDisputed(e) => (e.order, Event::Disputed),
         IEscrowEvents::OrderSettled(e) => (e.order, Event::Settled(Box::new(e.receipt))),
         IEscrowEvents::OrderRefunded(e) => (e.order, Event::Refunded { reason: e.reason }),
         IEscrowEvents::LegPaid(_)
         | IEscrowEvents::UsesRestored(_)
+        | IEscrowEvents::DisputeResolved(_)
+        | IEscrowEvents::ResolverSet(_)
         | IEscrowEvents::FeeShared(_)
         | IEscrowEvents::Credited(_)
         | IEscrowEvents::Withdrawn(_)
@@ -102,6 +107,7 @@ impl Event {
             Self::Evidence { .. } => "EvidenceSubmitted",
             Self::Started { .. } => "OrderStarted",
             Self::Finished { .. } => "OrderFinished",
+            Self::Disputed => "OrderDisputed",
             Self::Settled(_) => "OrderSettled",
             Self::Refunded { .. } => "OrderRefunded",
         }
@@ -110,7 +116,7 @@ impl Event {
     /// Which phases of the order this decides: none, one, or both.
     pub const fn decides(&self) -> Option<Option<vouch_protocol::Phase>> {
         match self {
-            Self::Placed(_) | Self::Accepted | Self::Evidence { .. } => None,
+            Self::Placed(_) | Self::Accepted | Self::Evidence { .. } | Self::Disputed => None,
             Self::Started { .. } => Some(Some(vouch_protocol::Phase::Start)),
             Self::Finished { .. } => Some(Some(vouch_protocol::Phase::Finish)),
             Self::Settled(_) | Self::Refunded { .. } => Some(None),
@@ -183,7 +189,8 @@ impl Order {
                         refunded: None,
                     });
                 }
-                (_, None) | (Event::Evidence { .. } | Event::Finished { .. }, _) => {}
+                (_, None)
+                | (Event::Evidence { .. } | Event::Finished { .. } | Event::Disputed, _) => {}
                 (Event::Accepted, Some(order)) => order.accepted = Some(at),
                 (
                     Event::Started {

@@ -1,5 +1,6 @@
 //! `vouch order`: one job, from its price in escrow to its payment or refund.
 
+mod dispute;
 mod place;
 mod progress;
 mod view;
@@ -38,6 +39,10 @@ pub enum Command {
         after_help = "Example:\n  vouch order settle 0x91ab… --keystore owner.json --password-file secret"
     )]
     Settle(OrderArgs),
+    /// Freeze the payment of a finished order until its verdict was looked at again (anyone).
+    Dispute(dispute::Dispute),
+    /// Decide a dispute (its resolver).
+    Resolve(dispute::Resolve),
     /// Collect what transfers could not deliver, and operators' fees.
     Withdraw(progress::Withdraw),
 }
@@ -78,6 +83,8 @@ impl Command {
             Self::List(args) => args.format.emit(view::list(&args).await),
             Self::Refund(args) => args.format.emit(progress::refund(&args).await),
             Self::Settle(args) => args.format.emit(progress::settle(&args).await),
+            Self::Dispute(args) => args.format.emit(dispute::open(&args).await),
+            Self::Resolve(args) => args.format.emit(dispute::resolve(&args).await),
             Self::Withdraw(args) => args.format.emit(progress::withdraw(&args).await),
         }
     }

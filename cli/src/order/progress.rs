@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use alloy::primitives::{Address, B256};
-use alloy::providers::Provider;
-use alloy::sol_types::{SolCall, SolEvent};
+use alloy::sol_types::SolEvent;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
@@ -208,7 +207,7 @@ pub(super) async fn settle(args: &OrderArgs) -> Result<Report, Failure> {
 }
 
 /// The verdict that finished an order, from the transaction that brought it.
-async fn finish_verdict(market: &Market, placed: &Placed) -> Result<Verdict, Failure> {
+pub(super) async fn finish_verdict(market: &Market, placed: &Placed) -> Result<Verdict, Failure> {
     let logs = market.history(placed.order).await?;
     let finished = logs
         .iter()
@@ -218,17 +217,13 @@ async fn finish_verdict(market: &Market, placed: &Placed) -> Result<Verdict, Fai
         .ok_or_else(|| {
             Failure::usage(format!("order {}: has no finish verdict yet", placed.order))
         })?;
-    let found = market
-        .provider
-        .get_transaction_by_hash(tx)
-        .await
-        .map_err(Error::from)?;
-    let found = found.ok_or_else(|| anyhow!("transaction {tx}: the endpoint does not have it"))?;
-    let input = alloy::consensus::Transaction::input(found.inner.inner());
-    // A verdict that another contract brought stands inside that contract's calldata.
-    let call = IEscrow::submitVerdictCall::abi_decode(input)
-        .with_context(|| format!("transaction {tx}: expected a call of submitVerdict"))?;
-    Ok(call.verdict)
+    market.verdict_in(tx, placed.order).await?.ok_or_else(|| {
+        // A verdict that another contract brought stands inside that contract's calldata.
+        Failure::Failed(anyhow!(
+            "transaction {tx}: expected a call of submitVerdict about order {}",
+            placed.order
+        ))
+    })
 }
 
 pub(super) async fn withdraw(args: &Withdraw) -> Result<Report, Failure> {

@@ -221,6 +221,16 @@ pub(crate) fn event_text(log: &Log, token: &Token) -> Option<String> {
                 reason(event.reason)
             )
         }
+        IEscrowEvents::OrderDisputed(event) => format!(
+            "disputed by {}, who says {} and stakes {}",
+            event.challenger,
+            reason(event.reason),
+            token.show(event.bond)
+        ),
+        IEscrowEvents::DisputeResolved(event) => match event.reason {
+            0 => "the disputed verdict stands".to_owned(),
+            code => format!("the disputed verdict falls: {}", reason(code)),
+        },
         IEscrowEvents::UsesRestored(_) => "its uses are for sale again".to_owned(),
         _ => return None,
     })

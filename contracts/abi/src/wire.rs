@@ -10,9 +10,9 @@ use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 
 use crate::{
-    Counters, DatasetMeasure, Deadlines, IArbSys, IAttestation, IContract, IEscrow, IOffers,
-    ISigner, IToken, IUsage, Leg, LegRequest, Offer, OrderRecord, OrderRequest, Policy, Receipt,
-    Requirements, Terms, Verdict,
+    Counters, DatasetMeasure, Deadlines, Dispute, IArbSys, IAttestation, IContract, IEscrow,
+    IOffers, ISigner, IToken, IUsage, Leg, LegRequest, Offer, OrderRecord, OrderRequest, Policy,
+    Receipt, Requirements, Terms, Verdict,
     codec::{Codec, Fields, Reader, Writer},
 };
 
@@ -283,6 +283,7 @@ structs! {
         u64,
     }
     OrderRecord { state: u8, sinceBlock: u64, startedAt: u64, finishedAt: u64, commitment: B256 }
+    Dispute { challenger: Address, deadline: u64, resolver: Address }
     IUsage::Use {
         buyer: Address, provider: Address, purpose: u8, maxDuration: u32, workload: B256,
     }
@@ -335,6 +336,12 @@ calls! {
     }
     IEscrow::submitVerdictCall { terms: Terms, verdict: Verdict, signatures: Bytes }
     IEscrow::settleCall { terms: Terms, verdict: Verdict }
+    IEscrow::disputeCall { terms: Terms, evidence: B256, reason: u16 }
+    IEscrow::resolveCall { terms: Terms, verdict: Verdict, reason: u16 }
+    IEscrow::disputeBondOfCall { terms: Terms }
+    IEscrow::disputeOfCall { order: B256 }
+    IEscrow::setResolverCall { resolver: Address }
+    IEscrow::resolverCall {}
     IEscrow::refundCall { terms: Terms }
     IEscrow::restoreCall { terms: Terms }
     IEscrow::multicallCall { calls: Vec<Bytes> }
@@ -432,6 +439,10 @@ errors! {
     IEscrow::DeadlinePassed { deadline: u64, time: u64 }
     IEscrow::DeadlineNotPassed { deadline: u64, time: u64 }
     IEscrow::WindowOpen { closes: u64, time: u64 }
+    IEscrow::WindowClosed { closes: u64, time: u64 }
+    IEscrow::NoResolver {}
+    IEscrow::NotResolver { caller: Address, resolver: Address }
+    IEscrow::NoRejection { reason: u16 }
     IEscrow::FeeTooLow { expected: U256, found: U256 }
     IEscrow::VerdictMismatch { expected: B256, found: B256 }
     IEscrow::WrongPhase { expected: u8, found: u8 }
@@ -496,6 +507,11 @@ events! {
     IEscrow::LegPaid [order: B256, payee: Address] { leg: u8, amount: U256 }
     IEscrow::OrderSettled [order: B256] { receipt: Receipt }
     IEscrow::OrderRefunded [order: B256] { reason: u16, refund: U256, bondToBuyer: U256 }
+    IEscrow::OrderDisputed [order: B256, challenger: Address] {
+        resolver: Address, evidence: B256, reason: u16, bond: U256, deadline: u64,
+    }
+    IEscrow::DisputeResolved [order: B256, challenger: Address] { reason: u16, reward: U256 }
+    IEscrow::ResolverSet [] { resolver: Address }
     IEscrow::UsesRestored [order: B256] {}
     IEscrow::FeeShared [order: B256, token: Address] { amount: U256, operators: Vec<Address> }
     IEscrow::Credited [account: Address, token: Address] { amount: U256 }

@@ -14,7 +14,7 @@ use vouch_abi::{
 };
 use vouch_protocol::clause::{Clause, Clauses};
 
-use crate::{Escrow, flows::Flows, orders::column, rules::State};
+use crate::{Escrow, dispute, flows::Flows, orders::column, rules::State};
 
 /// The address of a bundle is announced, not the bundle.
 const MAX_URI: usize = 2048;
@@ -56,6 +56,10 @@ impl Escrow {
             CONSTRUCTOR => return Ok(vec![]),
             IEscrow::submitEvidenceCall::SELECTOR
             | IEscrow::settleCall::SELECTOR
+            | IEscrow::disputeCall::SELECTOR
+            | IEscrow::resolveCall::SELECTOR
+            | IEscrow::refundCall::SELECTOR
+            | IEscrow::disputeBondOfCall::SELECTOR
             | IEscrow::restoreCall::SELECTOR
             | IEscrow::idOfCall::SELECTOR => {
                 let mut flows = Flows::default();
@@ -77,6 +81,11 @@ impl Escrow {
             call: IEscrow::orderOfCall => self.order_of(call.order),
             call: IEscrow::challengeOfCall => {
                 self.challenge_of(call.order, call.phase, call.attempt)
+            },
+            call: IEscrow::disputeOfCall => self.dispute_answer(call.order),
+            call: IEscrow::setResolverCall => self.set_resolver(call),
+            call: IEscrow::resolverCall => {
+                call::returns::<IEscrow::resolverCall>(self.resolver.get())
             },
             call: IEscrow::setPausedCall => self.set_paused(call.paused),
             call: IEscrow::pausedCall => {
@@ -113,10 +122,25 @@ impl Escrow {
                 let verdict = rest.value(verdict).ok_or_else(malformed)?;
                 self.settle(order, &terms, verdict, flows)
             }
+            IEscrow::disputeCall::SELECTOR => {
+                let said = (B256::read(&mut rest), u16::read(&mut rest));
+                let said = rest.value(said).ok_or_else(malformed)?;
+                self.dispute(order, &terms, said, flows)
+            }
+            IEscrow::resolveCall::SELECTOR => {
+                let said = (Verdict::read(&mut rest), u16::read(&mut rest));
+                let (verdict, reason) = rest.value(said).ok_or_else(malformed)?;
+                self.resolve(order, &terms, verdict, reason, flows)
+            }
             _ => {
                 rest.value(()).ok_or_else(malformed)?;
                 match selector {
                     IEscrow::restoreCall::SELECTOR => self.restore(order, &terms),
+                    // The escrow answers this itself but for disputed orders.
+                    IEscrow::refundCall::SELECTOR => self.give_up(order, &terms, flows),
+                    IEscrow::disputeBondOfCall::SELECTOR => {
+                        call::returns::<IEscrow::disputeBondOfCall>(dispute::bond(&terms))
+                    }
                     _ => call::returns::<IEscrow::idOfCall>(order),
                 }
             }
@@ -159,14 +183,24 @@ impl Escrow {
         self.enter()?;
         let record = self.record(order);
         record.settle(&order, terms, self.vm().block_timestamp())?;
+        let (verdict, digest) = self.finished_by(order, verdict)?;
+        self.settle_now(order, terms, &record, verdict, digest, flows);
+        Ok(vec![])
+    }
+
+    /// The verdict, and its digest, if it is the one that finished the order.
+    pub(crate) fn finished_by(
+        &self,
+        order: B256,
+        verdict: Verdict,
+    ) -> Result<(Verdict, B256), Revert> {
         let expected = self.disputable.get(order);
         let question = IAttestation::digestOfCall { verdict };
         let found = self.ask(self.attestation.get(), &call::encode(&question))?;
         if found != expected {
             return Err(IEscrow::VerdictMismatch { expected, found }.into());
         }
-        self.settle_now(order, terms, &record, question.verdict, expected, flows);
-        Ok(vec![])
+        Ok((question.verdict, expected))
     }
 
     /// Whoever saw the permit may have used it: what counts is the allowance.
@@ -256,10 +290,7 @@ impl Escrow {
     }
 
     fn set_paused(&mut self, paused: bool) -> Answer {
-        let caller = self.vm().msg_sender();
-        if caller != self.governor.get() {
-            return Err(IEscrow::NotGovernor { caller }.into());
-        }
+        self.only_governor()?;
         self.paused.set(paused);
         self.log(&IEscrow::PausedSet { paused });
         Ok(vec![])
@@ -273,7 +304,7 @@ impl Escrow {
             startedAt: record.started_at,
             finishedAt: record.finished_at,
             commitment: match record.state {
-                State::Finished => self.disputable.get(order),
+                State::Finished | State::Disputed => self.disputable.get(order),
                 _ => record.receipt,
             },
         })

@@ -24,6 +24,7 @@ extern crate alloc;
 
 mod annex;
 mod chain;
+pub mod dispute;
 pub mod flows;
 pub mod money;
 mod orders;
@@ -47,7 +48,7 @@ use vouch_abi::{
     wire::Event,
 };
 
-use crate::flows::Flows;
+use crate::{flows::Flows, rules::State};
 
 /// The contract's storage.
 #[storage]
@@ -61,12 +62,23 @@ pub struct Escrow {
     annex: StorageAddress,
     /// [`rules::Record`]s by order.
     orders: StorageMap<B256, StorageB256>,
-    /// Finished orders whose challenge window is open: the finish verdict's digest.
+    /// Finished orders with a challenge window: the finish verdict's digest.
     disputable: StorageMap<B256, StorageB256>,
     /// By token: locked in open orders, and credited.
     owed: StorageMap<Address, StorageU256>,
     /// By account and token.
     credits: StorageMap<Address, StorageMap<Address, StorageU256>>,
+    /// Decides disputes that are opened; zero: none can be.
+    resolver: StorageAddress,
+    disputes: StorageMap<B256, Disputed>,
+}
+
+/// A [`Dispute`](vouch_abi::Dispute) in two words.
+#[storage]
+pub(crate) struct Disputed {
+    /// `deadline (8 bytes) || zeros (4) || challenger (20)`.
+    opened: StorageB256,
+    resolver: StorageAddress,
 }
 
 // A program has one entrypoint: the annex leaves this one out.
@@ -152,23 +164,15 @@ impl Escrow {
             }
             IEscrow::acceptCall::SELECTOR
             | IEscrow::submitVerdictCall::SELECTOR
-            | IEscrow::refundCall::SELECTOR => self.answer_of_order(selector, arguments, flows),
-            _ => {
-                // What was counted as owed before must be there when the annex counts.
-                self.execute(take(flows))?;
-                self.ask_annex(calldata)
-            }
+            | IEscrow::refundCall::SELECTOR => self.answer_of_order(calldata, flows),
+            _ => self.ask_annex(calldata, flows),
         }
     }
 
     /// Answers the calls that begin with an order's terms: read once for all of them, because reading
     /// them is much of this contract's size.
-    fn answer_of_order(
-        &mut self,
-        selector: [u8; 4],
-        arguments: &[u8],
-        flows: &mut Flows,
-    ) -> Answer {
+    fn answer_of_order(&mut self, calldata: &[u8], flows: &mut Flows) -> Answer {
+        let (selector, arguments) = call::split(calldata);
         let malformed = || call::malformed(selector);
         let order = self.named(arguments).ok_or_else(malformed)?;
         let mut rest = Reader::new(arguments);
@@ -181,16 +185,21 @@ impl Escrow {
             }
             _ => {
                 rest.value(()).ok_or_else(malformed)?;
+                let record = self.record(order);
                 match selector {
-                    IEscrow::acceptCall::SELECTOR => self.accept(order, &terms, flows),
-                    _ => self.refund(order, &terms, flows),
+                    IEscrow::acceptCall::SELECTOR => self.accept(order, &terms, &record, flows),
+                    // What disputes left to pay back, the annex knows.
+                    _ if record.state == State::Disputed => self.ask_annex(calldata, flows),
+                    _ => self.refund(order, &terms, &record, flows),
                 }
             }
         }
     }
 
     /// Has the annex answer, on this contract's storage.
-    fn ask_annex(&self, calldata: &[u8]) -> Answer {
+    fn ask_annex(&mut self, calldata: &[u8], flows: &mut Flows) -> Answer {
+        // What was counted as owed before must be there when the annex counts.
+        self.execute(take(flows))?;
         let call = RawCall::new_delegate(self.vm()).clear_storage_cache();
         // No reference into storage is held, what was written is flushed before, and what was read is
         // read anew. The address was fixed by the constructor, the code at it cannot change.
@@ -230,6 +239,14 @@ impl Escrow {
     fn enter(&self) -> Result<(), Revert> {
         if self.vm().msg_reentrant() {
             return Err(IEscrow::Reentered {}.into());
+        }
+        Ok(())
+    }
+
+    fn only_governor(&self) -> Result<(), Revert> {
+        let caller = self.vm().msg_sender();
+        if caller != self.governor.get() {
+            return Err(IEscrow::NotGovernor { caller }.into());
         }
         Ok(())
     }

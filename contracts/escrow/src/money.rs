@@ -99,7 +99,8 @@ pub fn locked(terms: &Terms) -> U256 {
     prices(terms).saturating_add(terms.oracleFee)
 }
 
-fn prices(terms: &Terms) -> U256 {
+/// What the legs cost together, at most.
+pub fn prices(terms: &Terms) -> U256 {
     let mut sum = U256::ZERO;
     for leg in &terms.legs {
         sum = sum.saturating_add(leg.amount);
@@ -120,7 +121,7 @@ pub fn shares(fee: U256, count: u16) -> impl Iterator<Item = U256> {
 }
 
 /// Quotient and remainder, byte by byte: a general 256-bit division costs a contract kilobytes.
-fn divide(dividend: U256, divisor: u16) -> (U256, U256) {
+pub(crate) fn divide(dividend: U256, divisor: u16) -> (U256, U256) {
     let mut bytes = dividend.to_be_bytes::<32>();
     let divisor = u32::from(divisor);
     let mut rest = 0_u32;

@@ -91,13 +91,17 @@ impl Escrow {
         Ok(Some(orders))
     }
 
-    pub(crate) fn accept(&mut self, order: B256, terms: &Terms, flows: &mut Flows) -> Answer {
+    pub(crate) fn accept(
+        &mut self,
+        order: B256,
+        terms: &Terms,
+        record: &Record,
+        flows: &mut Flows,
+    ) -> Answer {
         self.enter()?;
         let provider = self.vm().msg_sender();
         let now = self.vm().block_timestamp();
-        let accepted = self
-            .record(order)
-            .accept(&order, terms, &provider, now, self.block()?)?;
+        let accepted = record.accept(&order, terms, &provider, now, self.block()?)?;
         self.keep(order, &accepted);
         self.owe(terms.token, &terms.bond)?;
         self.log(&IEscrow::OrderAccepted { order, provider });
@@ -178,9 +182,14 @@ impl Escrow {
         Ok(vec![])
     }
 
-    pub(crate) fn refund(&mut self, order: B256, terms: &Terms, flows: &mut Flows) -> Answer {
+    pub(crate) fn refund(
+        &mut self,
+        order: B256,
+        terms: &Terms,
+        record: &Record,
+        flows: &mut Flows,
+    ) -> Answer {
         self.enter()?;
-        let record = self.record(order);
         record.expire(&order, terms, self.vm().block_timestamp())?;
         let split = Split::expired(terms, record.bonded());
         let refunded = record.refunded(self.block()?);
@@ -232,7 +241,7 @@ impl Escrow {
     }
 
     /// Gives back the money.
-    fn refund_now(
+    pub(crate) fn refund_now(
         &mut self,
         order: B256,
         terms: &Terms,

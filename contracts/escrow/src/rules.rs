@@ -7,6 +7,8 @@
 //!                      └─────────────────┴──────────────────┴──▶ Refunded (also by a rejection)
 //! ```
 //!
+//! While its challenge window is open a finished order can be [disputed](crate::dispute).
+//!
 //! Up to and including its deadline a state can be left forwards only, afterwards by refund only.
 
 use alloy_primitives::{Address, B256};
@@ -32,6 +34,8 @@ pub enum State {
     Settled = 5,
     /// Given back. Terminal.
     Refunded = 6,
+    /// Finished, and its payment frozen by a dispute.
+    Disputed = 7,
 }
 
 impl State {
@@ -43,6 +47,7 @@ impl State {
             4 => Self::Finished,
             5 => Self::Settled,
             6 => Self::Refunded,
+            7 => Self::Disputed,
             _ => Self::None,
         }
     }
@@ -299,7 +304,7 @@ impl Record {
         }
     }
 
-    fn expect(&self, order: &B256, expected: State) -> Result<(), Revert> {
+    pub(crate) fn expect(&self, order: &B256, expected: State) -> Result<(), Revert> {
         if self.state == expected {
             Ok(())
         } else {
@@ -383,7 +388,7 @@ fn only_provider(terms: &Terms, caller: &Address) -> Result<(), Revert> {
 }
 
 /// The last second of a deadline still counts.
-fn before(deadline: u64, now: u64) -> Result<(), Revert> {
+pub(crate) fn before(deadline: u64, now: u64) -> Result<(), Revert> {
     if now <= deadline {
         return Ok(());
     }

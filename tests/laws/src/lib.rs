@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod disputes;
 pub mod lab;
 pub mod market;
 pub mod model;

@@ -75,11 +75,12 @@ fn run<W: World>(name: &str, steps: u64, length: usize) -> bool {
         placed,
         settled,
         refunded,
+        disputed,
         refused_verdicts,
     } = total;
     println!(
         "{name}: {steps} steps, {effective} of them with effect, {:.0} s on {threads} processors.\n\
-         {name}: {placed} orders placed: {settled} paid, {refunded} refunded; {refused_verdicts} verdicts refused.",
+         {name}: {placed} orders placed: {settled} paid, {refunded} refunded, {disputed} disputed before; {refused_verdicts} verdicts refused.",
         started.elapsed().as_secs_f64()
     );
     true

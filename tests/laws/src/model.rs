@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256};
 
+use crate::disputes::{Disputed, RESOLVERS};
 use crate::market::{
     BOND, BUYERS, DATASET_OWNER, DATASET_PRICE, FEE, LOCKED, MAX_DURATION, MAX_USES,
     MAX_USES_PER_BUYER, MINTED, MODEL_OWNER, MODEL_PRICE, OPERATORS, PACE, PROVIDER, QUORUM, RATE,
@@ -23,6 +24,7 @@ pub enum State {
     Finished = 4,
     Settled = 5,
     Refunded = 6,
+    Disputed = 7,
 }
 
 /// An order, as far as money is concerned.
@@ -47,6 +49,8 @@ pub struct Order {
     device: u8,
     /// Refunded: its volume and uses are for sale again.
     restored: bool,
+    /// Who disputed it, and who decides.
+    pub dispute: Option<Disputed>,
 }
 
 impl Order {
@@ -63,18 +67,23 @@ impl Order {
     pub fn boundary(&self) -> u64 {
         match self.state {
             State::Finished => self.finished_at + self.window,
+            State::Disputed => self.dispute.map_or(0, |dispute| dispute.until),
             _ => self.deadline(),
         }
     }
 
     /// Whether money can no longer move.
     pub fn is_over(&self) -> bool {
-        self.state >= State::Settled
+        matches!(self.state, State::Settled | State::Refunded)
     }
 
     /// Whether a deadline ends it at `now`.
     pub fn expires(&self, now: u64) -> bool {
-        self.state < State::Finished && now > self.deadline()
+        match self.state {
+            State::Placed | State::Accepted | State::Running => now > self.deadline(),
+            State::Disputed => now > self.boundary(),
+            _ => false,
+        }
     }
 }
 
@@ -104,6 +113,8 @@ pub struct Model {
     pub now: u64,
     /// No new orders.
     pub paused: bool,
+    /// Who decides disputes that are opened.
+    pub resolver: Address,
     /// How each token behaves.
     pub modes: [Mode; 2],
     /// Everything ever ordered.
@@ -139,6 +150,7 @@ impl Model {
         Self {
             now,
             paused: false,
+            resolver: RESOLVERS[1],
             modes: [Mode::Honest; 2],
             orders: Vec::new(),
             operators: (0..OPERATORS).collect(),
@@ -154,19 +166,19 @@ impl Model {
     }
 
     /// Whether a token lets itself be taken in.
-    fn takes_in(&self, token: usize) -> bool {
+    pub(crate) fn takes_in(&self, token: usize) -> bool {
         matches!(
             self.modes[token],
             Mode::Honest | Mode::Silent | Mode::Reenters
         )
     }
 
-    fn pull(&mut self, token: usize, from: Address, amount: u128) {
+    pub(crate) fn pull(&mut self, token: usize, from: Address, amount: u128) {
         *self.balances.entry((token, from)).or_default() -= amount;
         self.owed[token] += amount;
     }
 
-    fn pay(&mut self, token: usize, to: Address, amount: u128) {
+    pub(crate) fn pay(&mut self, token: usize, to: Address, amount: u128) {
         let same = |due: &&mut (usize, Address, u128)| (due.0, due.1) == (token, to);
         match self.due.iter_mut().find(same) {
             Some(due) => due.2 += amount,
@@ -228,6 +240,7 @@ impl Model {
             finding: (0, false),
             device: 0,
             restored: false,
+            dispute: None,
         });
     }
 
@@ -356,7 +369,10 @@ impl Model {
 
     /// A deadline ended the order.
     pub fn refund(&mut self, place: usize) {
-        self.give_back(place, false, true);
+        match self.orders[place].state {
+            State::Disputed => self.give_up(place),
+            _ => self.give_back(place, false, true),
+        }
     }
 
     fn give_back(&mut self, place: usize, forged: bool, fee: bool) {

@@ -18,7 +18,7 @@ use crate::world::World;
 /// After this many steps everything is compared, not only what the step touched.
 const AUDIT: usize = 8;
 /// Longer than any deadline of an order placed before.
-const LONG: u64 = 10_000;
+const LONG: u64 = 1_000_000;
 
 /// How often what happened, for judging whether a run meant anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Tally {
     pub settled: u64,
     /// Orders that were refunded.
     pub refunded: u64,
+    /// Orders that were disputed.
+    pub disputed: u64,
     /// Submissions of verdicts that were refused.
     pub refused_verdicts: u64,
 }
@@ -45,6 +47,7 @@ impl Tally {
         self.placed += other.placed;
         self.settled += other.settled;
         self.refunded += other.refunded;
+        self.disputed += other.disputed;
         self.refused_verdicts += other.refused_verdicts;
     }
 }
@@ -52,14 +55,14 @@ impl Tally {
 /// The contracts, the model, and what has to be remembered to go on.
 #[derive(Debug)]
 pub struct Play<W> {
-    world: W,
-    model: Model,
-    terms: Vec<Terms>,
-    requests: Vec<(usize, OrderRequest)>,
-    submissions: Vec<(Submission, IEscrow::submitVerdictCall)>,
+    pub(crate) world: W,
+    pub(crate) model: Model,
+    pub(crate) terms: Vec<Terms>,
+    pub(crate) requests: Vec<(usize, OrderRequest)>,
+    pub(crate) submissions: Vec<(Submission, IEscrow::submitVerdictCall)>,
     /// The verdict that finished each order.
-    finished: Vec<Option<Verdict>>,
-    tally: Tally,
+    pub(crate) finished: Vec<Option<Verdict>>,
+    pub(crate) tally: Tally,
 }
 
 /// Plays a whole sequence and then brings everything to its end.
@@ -92,7 +95,7 @@ impl<W: World> Play<W> {
     }
 
     /// The number of an order that exists.
-    fn order(&self, number: usize) -> Option<usize> {
+    pub(crate) fn order(&self, number: usize) -> Option<usize> {
         number.checked_rem(self.terms.len())
     }
 
@@ -104,7 +107,7 @@ impl<W: World> Play<W> {
     }
 
     /// The contracts' answer must be the model's.
-    fn agree<T>(&mut self, expected: bool, found: &Result<T, Reverted>) -> Result<bool> {
+    pub(crate) fn agree<T>(&mut self, expected: bool, found: &Result<T, Reverted>) -> Result<bool> {
         match (expected, found) {
             (true, Err(data)) => bail!("expected to succeed, but it reverted with {data}"),
             (false, Ok(_)) => bail!("expected a refusal, but it succeeded"),
@@ -241,6 +244,7 @@ impl<W: World> Play<W> {
                 self.model.paused = paused;
             }
             Step::Intrude { call, order } => self.intrude(call, order)?,
+            Step::Dispute(step) => self.disputes(step)?,
         }
         self.model.end_transaction();
         Ok(())

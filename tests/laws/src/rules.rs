@@ -14,15 +14,16 @@ use anyhow::Result;
 use attestation::rules::Holder;
 use escrow::flows::Flows;
 use escrow::money::{self, Split};
-use escrow::rules::{Effect, Record};
+use escrow::rules::{Effect, Record, State};
 use offers::rules::Listing;
 use vouch_abi::IEscrow::{self, IEscrowCalls};
 use vouch_abi::call::Revert;
 use vouch_abi::wire::{Request, RequestedLeg};
-use vouch_abi::{IUsage, LegRequest, OrderRequest, Receipt, Terms, Verdict, id, terms};
+use vouch_abi::{Dispute, IUsage, LegRequest, OrderRequest, Receipt, Terms, Verdict, id, terms};
 use vouch_client::verdict::SIGNATURE_LEN;
 use vouch_protocol::statement::inputs_digest;
 
+use crate::disputes::RESOLVERS;
 use crate::lab::{GENESIS, Reverted};
 use crate::market::{
     BUYERS, MAX_USES, MAX_USES_PER_BUYER, MINTED, OPERATORS, PROVIDER, QUORUM, request, wares,
@@ -30,8 +31,8 @@ use crate::market::{
 use crate::step::Mode;
 use crate::world::World;
 
-const CHAIN_ID: u64 = 31_337;
-const ATTESTATION: Address = Address::repeat_byte(0xc2);
+pub(crate) const CHAIN_ID: u64 = 31_337;
+pub(crate) const ATTESTATION: Address = Address::repeat_byte(0xc2);
 const ESCROW: Address = Address::repeat_byte(0xc3);
 const TOKENS: [Address; 2] = [Address::repeat_byte(0xc0), Address::repeat_byte(0xc1)];
 const KEYS: usize = 5;
@@ -39,14 +40,16 @@ const KEYS: usize = 5;
 /// The market as its rules alone.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    now: u64,
-    block: u64,
+    pub(crate) now: u64,
+    pub(crate) block: u64,
     paused: bool,
+    pub(crate) resolver: Address,
     modes: [Mode; 2],
     operators: BTreeSet<Address>,
     /// As the contracts keep them: orders, verdicts that may be disputed, offers, devices.
     orders: BTreeMap<B256, B256>,
-    disputable: BTreeMap<B256, B256>,
+    pub(crate) disputable: BTreeMap<B256, B256>,
+    pub(crate) disputes: BTreeMap<B256, Dispute>,
     listings: BTreeMap<B256, B256>,
     devices: BTreeMap<B256, B256>,
     uses: u64,
@@ -88,7 +91,7 @@ fn recover(input: &[u8; 128]) -> Address {
 }
 
 /// A refusal without a contract to name it.
-fn refusal(what: &str) -> Revert {
+pub(crate) fn refusal(what: &str) -> Revert {
     Revert(what.as_bytes().to_vec())
 }
 
@@ -105,10 +108,12 @@ impl Rules {
             now: GENESIS,
             block: 1,
             paused: false,
+            resolver: RESOLVERS[1],
             modes: [Mode::Honest; 2],
             operators: (0..OPERATORS).map(key).collect(),
             orders: BTreeMap::new(),
             disputable: BTreeMap::new(),
+            disputes: BTreeMap::new(),
             listings: listings.collect(),
             devices: BTreeMap::new(),
             uses: 0,
@@ -121,11 +126,11 @@ impl Rules {
         }
     }
 
-    fn record(&self, order: B256) -> Record {
+    pub(crate) fn record(&self, order: B256) -> Record {
         Record::unpack(&self.orders.get(&order).copied().unwrap_or_default())
     }
 
-    fn keep(&mut self, order: B256, record: &Record) {
+    pub(crate) fn keep(&mut self, order: B256, record: &Record) {
         self.orders.insert(order, record.pack());
     }
 
@@ -221,16 +226,16 @@ impl Rules {
             IEscrowCalls::settle(IEscrow::settleCall { terms, verdict }) => {
                 let order = order(&terms);
                 self.record(order).settle(&order, &terms, self.now)?;
-                let digest = id::verdict_digest(CHAIN_ID, ATTESTATION, &verdict);
-                if self.disputable.get(&order) != Some(&digest) {
-                    return Err(refusal("another verdict"));
-                }
+                let digest = self.finished_by(order, &verdict)?;
                 self.settle(order, &terms, &verdict, digest, flows);
                 Ok(())
             }
             IEscrowCalls::refund(IEscrow::refundCall { terms }) => {
                 let order = order(&terms);
                 let record = self.record(order);
+                if record.state == State::Disputed {
+                    return self.give_up_dispute(order, &terms, flows);
+                }
                 record.expire(&order, &terms, self.now)?;
                 let split = Split::expired(&terms, record.bonded());
                 self.keep(order, &record.refunded(self.block));
@@ -257,6 +262,16 @@ impl Rules {
                     return Err(refusal("nothing to withdraw, or the token refuses"));
                 }
                 *self.owed.entry(token).or_default() -= credit;
+                Ok(())
+            }
+            IEscrowCalls::dispute(call) => {
+                self.open_dispute(order(&call.terms), from, &call, flows)
+            }
+            IEscrowCalls::resolve(call) => {
+                self.resolve_dispute(order(&call.terms), from, &call, flows)
+            }
+            IEscrowCalls::setResolver(IEscrow::setResolverCall { resolver }) => {
+                self.resolver = resolver;
                 Ok(())
             }
             IEscrowCalls::setPaused(IEscrow::setPausedCall { paused }) => {
@@ -322,7 +337,7 @@ impl Rules {
         Ok(())
     }
 
-    fn settle(
+    pub(crate) fn settle(
         &mut self,
         order: B256,
         terms: &Terms,
@@ -378,6 +393,17 @@ impl Rules {
             }
         }
         Ok(())
+    }
+
+    fn is_the_annexs(&self, call: &IEscrowCalls) -> bool {
+        match call {
+            IEscrowCalls::settle(_) => true,
+            IEscrowCalls::refund(IEscrow::refundCall { terms }) => {
+                let order = id::order_id(CHAIN_ID, ESCROW, terms);
+                self.record(order).state == State::Disputed
+            }
+            _ => false,
+        }
     }
 
     fn answer_alone(&mut self, from: Address, call: IEscrowCalls) -> Result<(), Revert> {
@@ -470,10 +496,12 @@ impl World for Rules {
         self.whole(|rules| {
             let mut flows = Flows::default();
             for call in calls {
-                match call {
-                    // The annex moves its tokens itself.
-                    IEscrowCalls::settle(_) => rules.answer_alone(from, call)?,
-                    _ => rules.answer(from, call, &mut flows)?,
+                if rules.is_the_annexs(&call) {
+                    // It moves its tokens itself, after those of the calls before.
+                    rules.execute(from, std::mem::take(&mut flows))?;
+                    rules.answer_alone(from, call)?;
+                } else {
+                    rules.answer(from, call, &mut flows)?;
                 }
             }
             rules.execute(from, flows)

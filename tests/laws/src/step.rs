@@ -5,6 +5,8 @@ use std::fmt;
 
 use proptest::prelude::*;
 
+use crate::disputes::{self, DisputeStep};
+
 /// How a token behaves; the numbers are those of `Trouble.sol`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -154,6 +156,7 @@ pub enum Step {
         call: usize,
         order: usize,
     },
+    Dispute(DisputeStep),
 }
 
 /// Anything that may happen, likely steps more often.
@@ -162,7 +165,7 @@ pub fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => pass(),
         1 => (order.clone(), -1..=1_i64).prop_map(|(order, after)| Step::Reach { order, after }),
-        4 => (0..2_usize, 0..2_usize, prop_oneof![3 => Just(0), 1 => 1..400_u64], prop::bool::weighted(0.1))
+        4 => (0..2_usize, 0..2_usize, prop_oneof![1 => Just(0), 1 => 1..3_000_u64], prop::bool::weighted(0.1))
             .prop_map(|(buyer, token, window, again)| Step::Place { buyer, token, window, again }),
         8 => (order.clone(), prop::bool::weighted(0.1))
             .prop_map(|(order, by_stranger)| Step::Accept { order, by_stranger }),
@@ -178,6 +181,7 @@ pub fn any_step() -> impl Strategy<Value = Step> {
         1 => (0..5_usize, 0..5_usize).prop_map(|(out, into)| Step::Rotate { out, into }),
         1 => prop::bool::weighted(0.2).prop_map(|paused| Step::Pause { paused }),
         1 => (0..8_usize, order).prop_map(|(call, order)| Step::Intrude { call, order }),
+        6 => disputes::any().prop_map(Step::Dispute),
     ]
 }
 

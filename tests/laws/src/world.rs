@@ -7,6 +7,7 @@ use vouch_abi::IEscrow::IEscrowCalls;
 use vouch_abi::{IAttestation, IEscrow, IOffers, IUsage, OrderRequest, Terms, Verdict};
 use vouch_client::calls::batch;
 
+use crate::disputes::RESOLVERS;
 use crate::lab::Reverted;
 use crate::market::{BUYERS, GOVERNOR, ITrouble, Market, QUORUM, STRANGER, policy};
 use crate::step::Mode;
@@ -100,7 +101,14 @@ pub trait World {
 
 impl World for Market {
     fn fresh() -> Self {
-        Self::new()
+        let mut market = Self::new();
+        let resolver = RESOLVERS[1];
+        let call = IEscrow::setResolverCall { resolver };
+        let escrow = market.escrow;
+        if let Err(data) = market.lab.tell(GOVERNOR, escrow, &call) {
+            panic!("no resolver: {data}");
+        }
+        market
     }
 
     fn now(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+use vouch_laws::disputes::{DisputeStep, Opinion};
 use vouch_laws::market::Market;
 use vouch_laws::play::{Tally, play};
 use vouch_laws::rules::Rules;
@@ -15,7 +16,7 @@ const RULES_SEQUENCES: u32 = 300;
 const LENGTH: usize = 120;
 
 /// Plays random sequences. Several tests do the same, so that they share the processors.
-fn sequences<W: World>(count: u32) {
+fn sequences<W: World>(count: u32) -> Tally {
     let mut total = Tally::default();
     let mut runner = TestRunner::new(Config {
         failure_persistence: None,
@@ -40,6 +41,7 @@ fn sequences<W: World>(count: u32) {
     assert!(total.settled > 5 && total.refunded > 5, "{total:?}");
     assert!(total.refused_verdicts > 50, "{total:?}");
     assert!(total.effective * 5 > total.steps, "{total:?}");
+    total
 }
 
 #[test]
@@ -59,7 +61,8 @@ fn laws_hold_in_random_sequences_3() {
 
 #[test]
 fn laws_hold_in_random_sequences_on_the_rules() {
-    sequences::<Rules>(RULES_SEQUENCES);
+    let total = sequences::<Rules>(RULES_SEQUENCES);
+    assert!(total.disputed > 3, "{total:?}");
 }
 
 /// The harness notices what it should: an order that is paid is no order that is refunded.
@@ -69,7 +72,8 @@ fn one_deal_is_counted_as_it_went() {
     one_deal::<Rules>();
 }
 
-fn one_deal<W: World>() {
+/// The steps of an order from its price to its finish verdict.
+fn deal(window: u64) -> Vec<Step> {
     let verdict = |about| Step::Verdict {
         order: 0,
         about,
@@ -79,11 +83,11 @@ fn one_deal<W: World>() {
         device: 1,
         twist: Twist::None,
     };
-    let deal = [
+    vec![
         Step::Place {
             buyer: 0,
             token: 0,
-            window: 0,
+            window,
             again: false,
         },
         Step::Accept {
@@ -93,11 +97,52 @@ fn one_deal<W: World>() {
         verdict(About::Start),
         Step::Pass { seconds: 10 },
         verdict(About::Next),
-        Step::Replay { submission: 1 },
-    ];
+    ]
+}
+
+fn one_deal<W: World>() {
+    let mut deal = deal(0);
+    deal.push(Step::Replay { submission: 1 });
     let tally = play::<W>(&deal).unwrap();
     assert_eq!((tally.placed, tally.settled, tally.refunded), (1, 1, 0));
     assert_eq!(tally.refused_verdicts, 1, "the replay");
     let tally = play::<W>(&deal[..3]).unwrap();
     assert_eq!((tally.placed, tally.settled, tally.refunded), (1, 0, 1));
+}
+
+/// Whatever becomes of a dispute, and even if nothing does, everybody gets what the model says.
+#[test]
+fn disputes_are_counted_as_they_went() {
+    disputes::<Market>();
+    disputes::<Rules>();
+}
+
+fn disputes<W: World>() {
+    let open = Step::Dispute(DisputeStep::Open {
+        order: 0,
+        by: 1,
+        opinion: Opinion::Forged,
+    });
+    let resolve = |opinion| {
+        Step::Dispute(DisputeStep::Resolve {
+            order: 0,
+            opinion,
+            by_other: false,
+            other_verdict: false,
+        })
+    };
+    for (then, settled) in [
+        (vec![], 0),
+        (vec![resolve(Opinion::Undecided)], 0),
+        (vec![resolve(Opinion::Right)], 1),
+        (vec![resolve(Opinion::Policy)], 0),
+        (vec![resolve(Opinion::Forged), resolve(Opinion::Right)], 0),
+    ] {
+        let mut steps = deal(100);
+        steps.push(open);
+        steps.extend(&then);
+        let tally = play::<W>(&steps).unwrap();
+        let ends = (tally.disputed, tally.settled, tally.refunded);
+        assert_eq!(ends, (1, settled, 1 - settled), "{then:?}");
+    }
 }

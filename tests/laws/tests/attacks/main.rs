@@ -2,6 +2,7 @@
 
 mod amounts;
 mod batches;
+mod disputes;
 mod multicall;
 mod quorum;
 mod swaps;
