@@ -214,6 +214,11 @@ impl Order {
         order
     }
 
+    /// Whether money can no longer move: it was paid or given back, and nobody can dispute it.
+    pub const fn is_over(&self) -> bool {
+        self.receipt.is_some() || self.refunded.is_some()
+    }
+
     /// The block whose hash the challenge of a phase is made of.
     pub fn challenge_block(&self, phase: vouch_protocol::Phase) -> Option<BlockRef> {
         match phase {
@@ -227,6 +232,69 @@ impl Order {
         match phase {
             vouch_protocol::Phase::Start => self.terms.deadlines.start,
             vouch_protocol::Phase::Finish => self.terms.deadlines.finish,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::sol_types::SolEvent;
+
+    use super::*;
+
+    fn fact(event: &impl SolEvent) -> Fact {
+        let log = event.encode_log_data();
+        Fact {
+            block: BlockRef {
+                number: 1,
+                hash: B256::ZERO,
+                timestamp: 1,
+            },
+            index: 0,
+            tx: B256::ZERO,
+            topics: log.topics().to_vec(),
+            data: log.data,
+        }
+    }
+
+    /// What is over is forgotten: evidence must outlive a dispute about it.
+    #[test]
+    fn a_disputed_order_is_not_over_until_the_dispute_is() {
+        let id = B256::repeat_byte(1);
+        let mut facts = vec![
+            fact(&IEscrow::OrderPlaced {
+                order: id,
+                ..Default::default()
+            }),
+            fact(&IEscrow::OrderFinished {
+                order: id,
+                ..Default::default()
+            }),
+            fact(&IEscrow::OrderDisputed {
+                order: id,
+                ..Default::default()
+            }),
+        ];
+        let over = |facts: &[Fact]| Order::from_facts(id, facts).unwrap().is_over();
+        assert!(!over(&facts));
+        // Said by the transaction that also settles or refunds.
+        facts.push(fact(&IEscrow::DisputeResolved {
+            order: id,
+            ..Default::default()
+        }));
+        assert!(!over(&facts));
+        for end in [
+            fact(&IEscrow::OrderSettled {
+                order: id,
+                ..Default::default()
+            }),
+            fact(&IEscrow::OrderRefunded {
+                order: id,
+                ..Default::default()
+            }),
+        ] {
+            let ended = [&facts[..], &[end]].concat();
+            assert!(over(&ended));
         }
     }
 }

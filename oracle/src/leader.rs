@@ -147,9 +147,7 @@ impl Leader {
         let cursor = self.store.cursor()?.map_or(0, |cursor| cursor.number);
         let last = cursor.saturating_sub(self.config.chain.finality);
         let may_go = |job: &Job, facts: &[Fact]| {
-            // An order that ended: its dispute window has closed.
-            let ended = Order::from_facts(job.id.order, facts)
-                .is_some_and(|order| order.receipt.is_some() || order.refunded.is_some());
+            let ended = Order::from_facts(job.id.order, facts).is_some_and(|order| order.is_over());
             let settled = facts.iter().all(|fact| fact.block.number <= last);
             ended && settled && job.since_ms < before_ms
         };
