@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use vouch_client::{Deployment, Market, connect, is_development};
 use vouch_evidence::Anchors;
+use vouch_oracle::collateral;
 
 use crate::release::Trust;
 use crate::view::{Endpoints, Freshness};
@@ -25,6 +26,8 @@ pub struct Config {
     /// Whose word a release needs.
     #[serde(default)]
     pub trust: Trust,
+    /// Where collateral comes from that bundles do not bring, as operators have it; without it, from nowhere.
+    pub collateral: Option<collateral::Settings>,
     /// A simulator's roots, for development chains.
     pub simulated: Option<Simulated>,
     /// The HTTP server.
@@ -119,6 +122,9 @@ impl Config {
         anchor(&mut config.store.dir);
         anchor(&mut config.store.root_key);
         config.store.content.as_mut().map(anchor);
+        if let Some(collateral) = &mut config.collateral {
+            collateral.anchor(dir);
+        }
         if let Some(simulated) = &mut config.simulated {
             anchor(&mut simulated.nvidia_root);
             anchor(&mut simulated.amd_ark);
@@ -209,6 +215,7 @@ mod tests {
         for (from, to, named) in [
             ("max_age = 120", "max_age = 0", "chain.max_age"),
             ("max_lag", "max_leg", "max_leg"),
+            ("patience_ms", "patience", "patience"),
             ("\"both\"\n", "\"nobody\"\n", "nobody"),
             (
                 "evidence = [\"https://oracle.example\"]",

@@ -7,6 +7,7 @@ use vouch_abi::{Leg, Verdict};
 use vouch_client::{State, convert};
 use vouch_evidence::Anchors;
 use vouch_evidence::bundle::Bundle;
+use vouch_evidence::session::Supplement;
 use vouch_protocol::statement::{Statement, inputs_digest};
 use vouch_protocol::{Clauses, Reason};
 use vouch_verdict::{Case, Decision};
@@ -105,6 +106,14 @@ pub enum Refusal {
         /// What decided it.
         detail: String,
     },
+    /// The evidence cannot be judged yet: collateral is missing or stale.
+    #[error("evidence: {reason}: {detail}")]
+    Open {
+        /// Stable reason.
+        reason: Reason,
+        /// What it waits for, and what could not be had.
+        detail: String,
+    },
     /// The broker itself failed.
     #[error("broker: {0}")]
     Internal(String),
@@ -128,6 +137,7 @@ impl Refusal {
             Self::Signature(_) => "signature",
             Self::EvidenceMissing(_) => "evidence_missing",
             Self::Evidence { .. } => "evidence_refused",
+            Self::Open { .. } => "evidence_open",
             Self::Internal(_) => "internal",
         }
     }
@@ -141,12 +151,14 @@ impl Refusal {
                     | ViewError::Stale { .. }
                     | ViewError::Disagree { .. }
             ) | Self::EvidenceMissing(_)
+                | Self::Open { .. }
                 | Self::Internal(_)
         )
     }
 }
 
-/// Decides a request. Returns the digest of the evidence that it may be granted on.
+/// Decides a request. Returns the digest of the evidence that it may be granted on. `supplement` is
+/// collateral that the evidence does not bring itself.
 ///
 /// # Errors
 /// The [`Refusal`].
@@ -154,6 +166,7 @@ pub fn decide(
     request: &Request,
     view: &OrderView,
     bundle: &[u8],
+    supplement: Option<&Supplement>,
     anchors: &Anchors,
     trust: Trust,
 ) -> Result<B256, Refusal> {
@@ -167,16 +180,7 @@ pub fn decide(
         })?;
     let verdict = authorised(request, view, leg, trust)?;
     let statement = statement(view, bundle)?;
-    if trust.needs_evidence() {
-        let found = verified(request, view, bundle, anchors)?;
-        covers(&found, view, leg).map_err(|(expected, held)| Refusal::Evidence {
-            reason: Reason::NoLegHolds,
-            detail: format!("leg {leg}: expected {expected}, found {held}"),
-        })?;
-        if let Some(verdict) = verdict {
-            same_session(verdict, &found)?;
-        }
-    }
+    // Before the evidence is judged: nobody but the session has the broker work, or fetch, for it.
     if statement.encryption_key != request.session {
         return Err(Refusal::SessionKey {
             expected: statement.encryption_key,
@@ -185,6 +189,16 @@ pub fn decide(
     }
     if !request.is_signed_by(statement.signing_key) {
         return Err(Refusal::Signature(statement.signing_key));
+    }
+    if trust.needs_evidence() {
+        let found = verified(request, view, bundle, supplement, anchors)?;
+        covers(&found, view, leg).map_err(|(expected, held)| Refusal::Evidence {
+            reason: Reason::NoLegHolds,
+            detail: format!("leg {leg}: expected {expected}, found {held}"),
+        })?;
+        if let Some(verdict) = verdict {
+            same_session(verdict, &found)?;
+        }
     }
     Ok(Bundle::digest(bundle))
 }
@@ -304,6 +318,7 @@ fn verified(
     request: &Request,
     view: &OrderView,
     bundle: &[u8],
+    supplement: Option<&Supplement>,
     anchors: &Anchors,
 ) -> Result<Verdict, Refusal> {
     let missing = || Refusal::EvidenceMissing("no announcement of it on the chain".into());
@@ -320,7 +335,7 @@ fn verified(
         challenged_at: accepted.block.timestamp,
         observed_at: announced_in.timestamp,
         started: None,
-        supplement: None,
+        supplement: supplement.cloned(),
         terms: order.terms,
     };
     match vouch_verdict::decide(&case, anchors, &mut ()) {
@@ -329,9 +344,8 @@ fn verified(
             reason: Reason::Accepted,
             ..
         } => Ok(*verdict),
-        Decision::Conclusive { reason, detail, .. } | Decision::Inconclusive { reason, detail } => {
-            Err(Refusal::Evidence { reason, detail })
-        }
+        Decision::Conclusive { reason, detail, .. } => Err(Refusal::Evidence { reason, detail }),
+        Decision::Inconclusive { reason, detail } => Err(Refusal::Open { reason, detail }),
     }
 }
 

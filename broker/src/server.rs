@@ -16,13 +16,14 @@ use tokio::sync::{Mutex, Semaphore};
 use vouch_content::seal::{Purpose, seal};
 use vouch_evidence::Anchors;
 use vouch_oracle::bundles::{Bundles, Sources};
+use vouch_oracle::collateral::Supplier;
 
 use crate::config::Config;
 use crate::journal::{Answer, Journal};
 use crate::keys::{Keys, RootKey};
 use crate::release::{Refusal, Trust, decide};
 use crate::request::{Released, Request};
-use crate::view::Endpoints;
+use crate::view::{Endpoints, OrderView};
 
 /// Bytes of the largest evidence bundle.
 const MAX_BUNDLE: u64 = 16 << 20;
@@ -36,7 +37,8 @@ const FETCH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Broker {
     endpoints: Endpoints,
-    anchors: Anchors,
+    anchors: Arc<Anchors>,
+    supplier: Supplier,
     trust: Trust,
     bundles: Bundles,
     sources: Sources,
@@ -79,10 +81,19 @@ impl Broker {
             keys: Keys::open(&keys_file(dir), root)?,
             journal: Journal::open(&journal_file(dir))?,
         };
+        let anchors = Arc::new(config.anchors(chain_id)?);
+        let bundles = Bundles::open(dir.join("evidence"), MAX_BUNDLE)?;
+        let supplier = Supplier::new(
+            config.collateral.as_ref(),
+            &keys_file(dir),
+            bundles.clone(),
+            Arc::clone(&anchors),
+        );
         Ok(Self {
-            anchors: config.anchors(chain_id)?,
+            anchors,
+            supplier: supplier.context("collateral")?,
             trust: config.trust,
-            bundles: Bundles::open(dir.join("evidence"), MAX_BUNDLE)?,
+            bundles,
             sources: Sources::new(&config.evidence, FETCH_TIMEOUT)?,
             turns: Semaphore::new(CONCURRENT),
             state: Mutex::new(state),
@@ -117,7 +128,7 @@ impl Broker {
             Some((job, _)) => self.bundle(job.evidence).await?,
             None => Vec::new(),
         };
-        let evidence = decide(request, &view, &bundle, &self.anchors, self.trust)?;
+        let evidence = self.judge(request, &view, &bundle).await?;
         // Checked again: another request of the session may have been granted meanwhile, or the key
         // revoked.
         let mut books = self.state.lock().await;
@@ -135,6 +146,33 @@ impl Broker {
         Ok(Released {
             sealed: hex::encode(sealed),
             entry,
+        })
+    }
+
+    /// The decision, with collateral fetched where it waits for that.
+    async fn judge(
+        &self,
+        request: &Request,
+        view: &OrderView,
+        bundle: &[u8],
+    ) -> Result<B256, Refusal> {
+        let decide =
+            |supplement| decide(request, view, bundle, supplement, &self.anchors, self.trust);
+        let decided = decide(None);
+        let reason = match &decided {
+            Err(Refusal::Open { reason, .. }) if self.supplier.can_help(*reason) => *reason,
+            _ => return decided,
+        };
+        let observed_at = view.announced.map_or(0, |(_, block)| block.timestamp);
+        tracing::debug!(order = %request.order, "fetching collateral: {reason}");
+        let supplied = self.supplier.supply(bundle, observed_at).await;
+        let supplied = supplied.map_err(internal)?;
+        decide(Some(&supplied.supplement)).map_err(|refusal| match refusal {
+            Refusal::Open { reason, detail } => Refusal::Open {
+                reason,
+                detail: format!("{detail}; {}", supplied.note),
+            },
+            other => other,
         })
     }
 

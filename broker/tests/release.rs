@@ -10,11 +10,13 @@ use vouch_broker::view::{Answer, Freshness, OrderView, ViewError, agree};
 use vouch_client::{Record, State};
 use vouch_content::seal::KeyPair;
 use vouch_evidence::Anchors;
-use vouch_evidence::bundle::Bundle;
+use vouch_evidence::Time;
+use vouch_evidence::bundle::{Bundle, Collateral};
+use vouch_evidence::session::Supplement;
 use vouch_oracle::store::model::{BlockRef, Fact, JobId, Phase};
 use vouch_protocol::statement::{inputs_digest, workload_digest};
 use vouch_protocol::{Clause, Clauses, Reason, Statement};
-use vouch_simulator::{Machine, Options, Tamper, default_measurement, roots};
+use vouch_simulator::{Machine, Options, Period, Tamper, amd_crl, default_measurement, roots};
 use vouch_verdict::{Case, Decision};
 
 const ORDER: B256 = B256::repeat_byte(0x11);
@@ -51,6 +53,7 @@ fn anchors() -> Anchors {
 struct World {
     view: OrderView,
     bundle: Vec<u8>,
+    supplement: Option<Supplement>,
     request: Request,
     signing: Ed25519KeyPair,
     anchors: Anchors,
@@ -175,6 +178,7 @@ impl World {
             },
             view,
             bundle,
+            supplement: None,
             signing,
             anchors: anchors(),
             trust: Trust::Both,
@@ -227,6 +231,7 @@ impl World {
             &self.request,
             &self.view,
             &self.bundle,
+            self.supplement.as_ref(),
             &self.anchors,
             self.trust,
         )
@@ -422,6 +427,62 @@ fn evidence_that_the_chain_accepted_and_the_broker_does_not() {
             "{tamper}"
         );
     }
+}
+
+/// What the vendors answered in some time, got at another.
+fn supplement(from: &str, until: &str, at: u64) -> Supplement {
+    let period = Period { from, until };
+    Supplement {
+        at: Time::from_unix(at),
+        collateral: Collateral {
+            ocsp: Machine::new(b"broker").ocsp(period),
+            crls: vec![amd_crl(period)],
+            ..Collateral::default()
+        },
+        ..Supplement::default()
+    }
+}
+
+#[test]
+fn evidence_that_waits_for_collateral_is_refused_until_there_is_some_that_counts() {
+    let mut world = World::honest();
+    for policy in &mut world.view.policies {
+        policy.revocationMaxAge = u32::MAX;
+        policy.any = Clauses(policy.any)
+            .without(Clauses::NONE.with(Clause::Revocation))
+            .0;
+    }
+    let required = Clauses::NONE.with(Clause::Revocation);
+    for leg in &mut world.view.terms.legs {
+        leg.clauses |= required.0;
+    }
+    // The order's event repeats its terms.
+    let placed = IEscrow::OrderPlaced {
+        order: ORDER,
+        buyer: world.view.terms.buyer,
+        provider: world.view.terms.provider,
+        terms: world.view.terms.clone(),
+    };
+    world.view.facts[0] = fact(1, &placed);
+    world.trust = Trust::Evidence;
+    let mut refused = |supplement| {
+        world.supplement = supplement;
+        let refusal = world.decide().unwrap_err();
+        assert!(refusal.is_retryable(), "{refusal}");
+        match refusal {
+            Refusal::Open { reason, .. } => reason,
+            other => panic!("{other}"),
+        }
+    };
+    assert_eq!(refused(None), Reason::RevocationMissing);
+    let stale = supplement("20200101000000Z", "20200201000000Z", NOW);
+    assert_eq!(refused(Some(stale)), Reason::CollateralExpired);
+    world.supplement = Some(supplement("20260101000000Z", "20991231000000Z", NOW));
+    assert_eq!(world.decide(), Ok(Bundle::digest(&world.bundle)));
+    // Nobody else has the broker fetch anything.
+    world.supplement = None;
+    world.request.signature = hex::encode([0; 64]);
+    assert_eq!(world.decide().unwrap_err().code(), "signature");
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Makes relative paths paths from `dir`.
-    pub(crate) fn anchor(&mut self, dir: &Path) {
+    pub fn anchor(&mut self, dir: &Path) {
         let paths = [&mut self.cache_dir, &mut self.nvidia_authorization];
         for path in paths.into_iter().flatten() {
             *path = dir.join(&*path);
@@ -91,7 +91,8 @@ pub struct Supplied {
 }
 
 impl Supplier {
-    /// A supplier; without settings, one that never helps.
+    /// A supplier; without settings, one that never helps. Answers are kept beside `database` unless the
+    /// settings say where.
     ///
     /// # Errors
     /// [`ConfigError`].
