@@ -101,7 +101,8 @@ pub struct Serve {
     pub arguments: Vec<String>,
     /// What is served as `/in/model`.
     pub model: Model,
-    /// Calls until the session goes on to its end.
+    /// Calls until the session goes on to its end; never more than the policies' rows, of which each answer
+    /// is at least one.
     pub calls: u64,
     /// Seconds after which it does so anyway; never more than the policies and the order allow.
     pub seconds: u64,

@@ -246,6 +246,33 @@ async fn the_budget_is_that_of_all_calls_together() {
 }
 
 #[tokio::test]
+async fn the_policies_rows_are_a_quota_of_answers() {
+    // An answer without a line's end is a row all the same.
+    for (response, answers) in [("yes", 3), ("two\nlines\n", 1)] {
+        let limits = Limits {
+            output_rows: 3,
+            ..Limits::default()
+        };
+        let module = workload(&[("response", response)]);
+        let served = Served::start(module, 1000, limits, Duration::from_secs(60)).await;
+        for sequence in 1..=answers {
+            assert_eq!(served.ask(sequence).await.0, 200, "{response:?} {sequence}");
+        }
+        let counted = match answers {
+            // The quota is used up, and the serving over.
+            3 => served.ended.await.unwrap().unwrap(),
+            // There is a row left, but not for an answer of two.
+            _ => {
+                assert_eq!(served.ask(9).await.0, 422);
+                served.end().await
+            }
+        };
+        assert!(counted.output_rows <= 3, "{counted:?}");
+        assert_eq!(counted.output_bytes, answers * response.len() as u64);
+    }
+}
+
+#[tokio::test]
 async fn a_workload_without_an_answer_tells_nothing_else() {
     let module = workload(&[("model", "the weights of the model")]);
     let served = Served::start(module, 9, Limits::default(), Duration::from_secs(60)).await;

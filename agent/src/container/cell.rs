@@ -1,8 +1,10 @@
 //! The agent's side of the process inside.
 
 use std::io::{BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::bundle;
 use super::wire::{self, Answer, Setup, Task};
@@ -15,6 +17,9 @@ const SOCKET: i32 = 128 + 31;
 /// container can send its first process that signal.
 const KILLED: i32 = 128 + 9;
 
+/// How often control groups are tried to be removed.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(10);
 /// Bytes that are read of what `unshare` says of a failure.
 const MAX_WORDS: u64 = 1024;
 
@@ -24,6 +29,8 @@ pub(super) struct Cell {
     child: Arc<Mutex<Child>>,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
+    /// Its control group's name.
+    group: String,
 }
 
 impl Cell {
@@ -46,7 +53,12 @@ impl Cell {
         let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(Violation::Runtime("unshare: no pipes".into()));
         };
+        let mut random = [0; 8];
+        aws_lc_rs::rand::fill(&mut random)
+            .map_err(|_| Violation::Runtime("the system gives no randomness".into()))?;
+        let group = format!("vouch-agent-{}", hex::encode(random));
         let mut cell = Self {
+            group: group.clone(),
             child: Arc::new(Mutex::new(child)),
             to,
             from: BufReader::new(from),
@@ -54,7 +66,8 @@ impl Cell {
         let setup = Setup {
             runtime: settings.runtime.clone(),
             privileged: settings.privileged,
-            devices: inside::devices(std::path::Path::new("/dev")),
+            group,
+            devices: inside::devices(Path::new("/dev")),
         };
         let digest = wire::tell(&mut cell.to, &setup)
             .map_err(anyhow::Error::from)
@@ -187,5 +200,24 @@ fn kill(child: &Mutex<Child>) {
 impl Drop for Cell {
     fn drop(&mut self) {
         kill(&self.child);
+        // A runtime that is killed leaves its control groups behind, empty once their processes are gone. What
+        // cannot be removed is a name and no more.
+        for _ in 0..TRIES {
+            if remove_groups(&self.group) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
+}
+
+/// Whether no control group of this name is left, in any hierarchy.
+fn remove_groups(name: &str) -> bool {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let places = hierarchies.map(|entry| entry.path().join(name));
+    places
+        .chain([root.join(name)])
+        .filter(|group| group.is_dir())
+        .all(|group| std::fs::remove_dir(group).is_ok())
 }

@@ -126,6 +126,7 @@ impl Inside {
         let Setup {
             devices,
             privileged,
+            group,
             ..
         } = &self.setup;
         let made = spec(
@@ -134,7 +135,7 @@ impl Inside {
             folders,
             devices,
             task.memory,
-            *privileged,
+            privileged.then_some(group.as_str()),
         );
         fs::write(here("bundle/config.json"), serde_json::to_vec(&made)?)?;
         match self.container()? {

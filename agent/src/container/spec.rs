@@ -30,7 +30,7 @@ pub(super) struct Folders<'a> {
 /// The runtime's configuration: no network, no capabilities, a root that cannot be written to, a user of no
 /// rights, and memory for all that can.
 ///
-/// `privileged` says whether the agent may use control groups and choose a user; without, memory is limited
+/// `group` is the control group where the agent may use those and choose a user; without, memory is limited
 /// for each process.
 pub(super) fn spec(
     process: &Process,
@@ -38,7 +38,7 @@ pub(super) fn spec(
     folders: Folders<'_>,
     devices: &[Device],
     memory: u64,
-    privileged: bool,
+    group: Option<&str>,
 ) -> Value {
     let args: Vec<&String> = process.args.iter().chain(arguments).collect();
     // A dump would be plaintext on a disk.
@@ -54,12 +54,12 @@ pub(super) fn spec(
             "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
         ],
     });
-    if privileged {
+    if let Some(group) = group {
         namespaces.push("user");
         let map = json!([{ "containerID": 0, "hostID": OUTSIDE, "size": 1 }]);
         linux["uidMappings"] = map.clone();
         linux["gidMappings"] = map;
-        linux["cgroupsPath"] = format!("/vouch-agent-{}", std::process::id()).into();
+        linux["cgroupsPath"] = format!("/{group}").into();
         let allowed = devices.iter().map(|device| {
             json!({ "allow": true, "type": "c", "major": device.major, "minor": device.minor, "access": "rw" })
         });
@@ -198,7 +198,7 @@ mod tests {
             folders,
             &[device],
             1 << 20,
-            privileged,
+            privileged.then_some("group"),
         )
     }
 

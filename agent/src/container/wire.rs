@@ -18,6 +18,8 @@ const MAX_LINE: u64 = 1 << 20;
 pub(super) struct Setup {
     pub(super) runtime: PathBuf,
     pub(super) privileged: bool,
+    /// Of the control group, on a machine where others may run containers too.
+    pub(super) group: String,
     pub(super) devices: Vec<Device>,
 }
 

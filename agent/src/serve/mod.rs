@@ -49,7 +49,7 @@ pub struct Service {
     pub limits: Limits,
     /// The clock's Unix seconds.
     pub time: u64,
-    /// Calls that are answered.
+    /// Calls that are answered, never more than rows may leave: each answer is at least one.
     pub calls: u64,
     /// When the last answer has to be there.
     pub deadline: Instant,
@@ -81,6 +81,16 @@ struct Api {
     meter: Mutex<Meter>,
     over: watch::Sender<bool>,
     report: Report,
+}
+
+impl Api {
+    /// Ends the serving where no call is left that could be answered.
+    fn end_where_over(&self, meter: &Meter) {
+        let rows = self.service.limits.output_rows;
+        if meter.left == 0 || meter.counted.output_rows >= rows {
+            self.over.send_replace(true);
+        }
+    }
 }
 
 /// A request that is not answered.
@@ -117,7 +127,8 @@ pub async fn serve(
 ) -> Result<Counters> {
     let address = listener.local_addr()?;
     let connections = tls::Connections::accept(listener, tls::acceptor(&session)?)?;
-    let (left, deadline) = (service.calls, service.deadline);
+    let left = service.calls.min(service.limits.output_rows);
+    let deadline = service.deadline;
     let (over, mut is_over) = watch::channel(false);
     let api = Arc::new(Api {
         service,
@@ -184,18 +195,17 @@ async fn infer(State(api): Shared, headers: HeaderMap, body: Bytes) -> Result<Re
     // One call at a time: metering and the budget are exact.
     let mut meter = api.meter.lock().await;
     meter.advance(sequence)?;
-    if meter.left == 0 {
+    let rows_left = api.service.limits.output_rows > meter.counted.output_rows;
+    if meter.left == 0 || !rows_left {
         let why = "expected calls left, found none";
         return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, why));
     }
     meter.left -= 1;
     let response = run(&api, &body, meter.counted).await;
-    if meter.left == 0 {
-        api.over.send_replace(true);
-    }
-    let response = response?;
+    let response = response.inspect_err(|_| api.end_where_over(&meter))?;
     meter.counted.output_bytes += response.len() as u64;
-    meter.counted.output_rows += crate::workload::lines(&response);
+    meter.counted.output_rows += rows(&response);
+    api.end_where_over(&meter);
     api.report.step(
         "called",
         json!({ "bytes": response.len(), "left": meter.left }),
@@ -203,6 +213,11 @@ async fn infer(State(api): Shared, headers: HeaderMap, body: Bytes) -> Result<Re
     let signed = answered(api.service.order, sequence, &body, &response);
     let signature = hex::encode(api.session.sign(&signed));
     Ok(([(ANSWER_SIGNATURE, signature)], response).into_response())
+}
+
+/// Rows of an answer: its lines, and at least one, so that a budget of rows is one of answers too.
+fn rows(response: &[u8]) -> u64 {
+    crate::workload::lines(response).max(1)
 }
 
 /// The number of a call that the order's buyer has signed.
