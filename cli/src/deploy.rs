@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 use vouch_client::cache::{self, Bid};
 use vouch_client::deploy::{Files, Setup, Step, deploy};
+use vouch_client::is_development;
 
 use crate::chain::{ChainArgs, SignerArgs};
 use crate::output::{Exit, Failure, Format, Report, Style, fields};
@@ -23,8 +24,9 @@ use crate::output::{Exit, Failure, Format, Report, Style, fields};
 
   vouch deploy --chain arbitrum-sepolia --keystore key.json --password-file password
 
-The account becomes the governor. What is already there is kept, so an interrupted deployment can
-be run again; what was built from other sources is refused.")]
+The account owns the market, or offers it to --owner, who takes it with `vouch govern accept`. What is
+already there is kept, so an interrupted deployment can be run again; what was built from other sources is
+refused.")]
 pub struct Deploy {
     /// One of the configuration's chains: devnet, nitro-dev or arbitrum-sepolia. Its endpoint is used
     /// where --rpc is not given, and its chain id must be the endpoint's.
@@ -45,6 +47,13 @@ pub struct Deploy {
     /// Smallest oracle fee of an order, in the token's smallest units [default: 0].
     #[arg(long, value_name = "UNITS")]
     fee: Option<U256>,
+    /// Who is to own the market [default: the account that deploys it].
+    #[arg(long, value_name = "ADDRESS")]
+    owner: Option<Address>,
+    /// How long every change of the market is announced before it can be made: 1d to 30d, on development
+    /// chains anything up to 30d [default: the configuration's, or 2d, or 5s on development chains].
+    #[arg(long, value_name = "DURATION", value_parser = crate::when::duration)]
+    delay: Option<u64>,
     /// Most wei to bid for each contract's place in the chain's program cache [default: 10^15].
     #[arg(long, value_name = "WEI")]
     max_cache_bid: Option<U256>,
@@ -103,7 +112,7 @@ async fn run(args: &Deploy) -> Result<Report, Failure> {
             operators.len()
         )));
     }
-    let (provider, governor) = at.provider_as(&args.signer).await?;
+    let (provider, deployer) = at.provider_as(&args.signer).await?;
     let chain_id = provider.get_chain_id().await?;
     if let (Some(expected), Some(name)) = (expected, &args.chain)
         && chain_id != expected
@@ -125,8 +134,18 @@ async fn run(args: &Deploy) -> Result<Report, Failure> {
             .map_err(Failure::Failed)?;
         eprintln!("the old deployment is kept in {}", old.display());
     }
+    let owner = args.owner.or(config.owner).unwrap_or(deployer);
+    let delay = args.delay.or(config.delay).unwrap_or_else(|| {
+        if is_development(chain_id) {
+            DEVELOPMENT_DELAY
+        } else {
+            DELAY
+        }
+    });
     let setup = Setup {
-        governor,
+        deployer,
+        owner,
+        delay,
         operators: operators.clone(),
         quorum,
         fee: args.fee.or(config.fee).unwrap_or_default(),
@@ -145,6 +164,9 @@ async fn run(args: &Deploy) -> Result<Report, Failure> {
                 format!("{contract} deployed at {address}: {size} bytes, {gas} gas")
             }
             Step::Bound(contract) => format!("{contract} bound to the escrow"),
+            Step::Proposed(owner) => {
+                format!("the market is offered to {owner}: vouch govern accept takes it")
+            }
         };
         eprintln!("{}", style.dim(line));
     })
@@ -171,13 +193,15 @@ async fn run(args: &Deploy) -> Result<Report, Failure> {
         .iter()
         .map(|(contract, entry)| (contract.name(), entry.address.to_string()))
         .collect();
-    rows.push(("governor", governor.to_string()));
+    rows.push(("owner", owner.to_string()));
+    rows.push(("changes after", crate::when::show_duration(delay)));
     rows.push(("quorum", format!("{quorum} of {}", operators.len())));
     rows.push(("written to", files.deployment.display().to_string()));
     let json = json!({
         "deployment": deployment,
         "file": files.deployment,
-        "governor": governor,
+        "owner": owner,
+        "delay": delay,
         "operators": operators,
         "quorum": quorum,
     });
@@ -195,6 +219,11 @@ fn free_name(deployment: &Path) -> PathBuf {
     name
 }
 
+/// Seconds that changes of a market are announced for, where nothing else is said.
+const DELAY: u64 = 2 * 86_400;
+/// The same on development chains: long enough to see that it is there.
+pub(crate) const DEVELOPMENT_DELAY: u64 = 5;
+
 /// Wei, for each contract, where nothing else is said.
 const MAX_CACHE_BID: u64 = 1_000_000_000_000_000;
 
@@ -206,6 +235,9 @@ struct Config {
     operators: Vec<Address>,
     quorum: Option<u16>,
     fee: Option<U256>,
+    owner: Option<Address>,
+    /// Seconds.
+    delay: Option<u64>,
     max_cache_bid: Option<U256>,
     #[serde(default)]
     chains: BTreeMap<String, Chain>,

@@ -21,6 +21,7 @@ pub mod chain;
 pub mod demo;
 pub mod deploy;
 pub mod evidence;
+pub mod govern;
 pub mod offer;
 pub mod order;
 pub mod output;
@@ -64,6 +65,9 @@ enum Command {
     Verify(Box<verify::Command>),
     /// Put the contracts on a chain.
     Deploy(deploy::Deploy),
+    /// Change a market: announced by its owner, made by anybody once the delay is over.
+    #[command(subcommand)]
+    Govern(govern::Command),
     /// Usage policies: under which constraints assets may be used.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -126,6 +130,7 @@ async fn run(command: Command) -> Exit {
         Command::Evidence(command) => command.run(),
         Command::Verify(command) => command.run().await,
         Command::Deploy(args) => args.run().await,
+        Command::Govern(command) => command.run().await,
         Command::Policy(command) => command.run().await,
         Command::Offer(command) => command.run().await,
         Command::Order(command) => command.run().await,

@@ -12,7 +12,8 @@ use alloy::rpc::types::state::{AccountOverride, StateOverride};
 use alloy::sol;
 use alloy::sol_types::{SolCall, SolConstructor, SolError};
 use alloy::transports::TransportError;
-use vouch_abi::{IAttestation, IEscrow, IOffers, IToken, IUsage};
+use vouch_abi::IGovernance::IGovernanceInstance;
+use vouch_abi::{IAttestation, IEscrow, IGovernance, IOffers, IToken, IUsage};
 
 use crate::deployment::{Contract, Deployment, Entry};
 use crate::program::Program;
@@ -44,8 +45,13 @@ sol! {
 /// What the contracts are set up with.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// May change operators, quorum and fee, and pause new orders.
-    pub governor: Address,
+    /// Signs the deployment, and owns the market until `owner` has accepted it.
+    pub deployer: Address,
+    /// Who is to own the market: may announce changes of operators, quorum and fee, and pause new
+    /// orders.
+    pub owner: Address,
+    /// Seconds from announcing a change until it can be made.
+    pub delay: u64,
     /// Whose verdicts count.
     pub operators: Vec<Address>,
     /// How many of them must agree.
@@ -78,11 +84,14 @@ pub enum Step {
     Deployed(Contract, Address, usize, u64),
     /// It now obeys the escrow.
     Bound(Contract),
+    /// The market is offered to this account, which has to accept it.
+    Proposed(Address),
 }
 
-/// Deploys what is missing, binds the escrow, and writes the deployment after every step.
+/// Deploys what is missing, binds the escrow, offers the market to its owner, and writes the deployment
+/// after every step.
 ///
-/// `provider` signs as the deployer, who must be `setup.governor`, since binding is the governor's.
+/// `provider` signs as `setup.deployer`.
 ///
 /// # Errors
 /// [`Error::File`], [`Error::Program`], [`Error::ChainMismatch`], [`Error::MixedVersions`],
@@ -101,13 +110,14 @@ pub async fn deploy(
     }
     keep_what_is_there(provider, &mut deployment).await?;
     refuse_other_versions(&mut deployment, &programs)?;
+    deployment.governance_delay = setup.delay;
     for (contract, program) in programs {
         if let Some(entry) = deployment.contracts.get(&contract) {
             report(&Step::Kept(contract, entry.address));
             continue;
         }
         let init = constructor(contract, setup, &deployment)?;
-        let (entry, gas) = create(provider, contract, &program, init, setup.governor).await?;
+        let (entry, gas) = create(provider, contract, &program, init, setup.deployer).await?;
         report(&Step::Deployed(
             contract,
             entry.address,
@@ -118,8 +128,35 @@ pub async fn deploy(
         deployment.save(&files.deployment)?;
     }
     bind(provider, &deployment, &mut report).await?;
+    hand_over(provider, setup, &deployment, &mut report).await?;
     verify_set_up(provider, setup, &deployment).await?;
     Ok(deployment)
+}
+
+/// Offers the market to its owner, where that is another account than the deployer's.
+async fn hand_over(
+    provider: &DynProvider,
+    setup: &Setup,
+    deployment: &Deployment,
+    report: &mut impl FnMut(&Step),
+) -> Result<(), Error> {
+    let governance = governance(provider, deployment)?;
+    if setup.owner == governance.owner().call().await?
+        || setup.owner == governance.proposedOwner().call().await?
+    {
+        return Ok(());
+    }
+    send(governance.proposeOwner(setup.owner)).await?;
+    report(&Step::Proposed(setup.owner));
+    Ok(())
+}
+
+fn governance(
+    provider: &DynProvider,
+    deployment: &Deployment,
+) -> Result<IGovernanceInstance<DynProvider>, Error> {
+    let address = deployment.get(Contract::Governance)?.address;
+    Ok(IGovernance::new(address, provider.clone()))
 }
 
 /// The wasm file of a contract.
@@ -188,13 +225,24 @@ fn refuse_other_versions(
     Ok(())
 }
 
-/// Checks that the contracts on chain name one another and this governor.
+/// Checks that the contracts on chain name one another and their governor, and that it waits as long as
+/// it should.
 async fn verify_set_up(
     provider: &DynProvider,
     setup: &Setup,
     deployment: &Deployment,
 ) -> Result<(), Error> {
     let at = |contract| deployment.get(contract).map(|entry| entry.address);
+    let differs = |contract, what, expected: String, found: String| {
+        let address = at(contract)?;
+        Err(Error::SetUpOtherwise {
+            contract,
+            address,
+            what,
+            expected,
+            found,
+        })
+    };
     let escrow = IEscrow::new(at(Contract::Escrow)?, provider.clone());
     for (what, expected, found) in [
         (
@@ -209,24 +257,33 @@ async fn verify_set_up(
             escrow.attestation().call().await?,
         ),
         ("annex", at(Contract::Annex)?, escrow.annex().call().await?),
-        ("governor", setup.governor, escrow.governor().call().await?),
     ] {
         if expected != found {
-            return Err(Error::SetUpOtherwise {
-                contract: Contract::Escrow,
-                address: *escrow.address(),
-                what,
-                expected: expected.to_string(),
-                found: found.to_string(),
-            });
+            let (expected, found) = (expected.to_string(), found.to_string());
+            return differs(Contract::Escrow, what, expected, found);
         }
+    }
+    let governor = at(Contract::Governance)?;
+    for contract in BOUND.into_iter().chain([Contract::Escrow]) {
+        // All of them have this function.
+        let governed = IEscrow::new(at(contract)?, provider.clone());
+        let found = governed.governor().call().await?;
+        if found != governor {
+            let (expected, found) = (governor.to_string(), found.to_string());
+            return differs(contract, "governor", expected, found);
+        }
+    }
+    let delay = governance(provider, deployment)?.delay().call().await?;
+    if delay != setup.delay {
+        let (expected, found) = (format!("{} s", setup.delay), format!("{delay} s"));
+        return differs(Contract::Governance, "delay", expected, found);
     }
     Ok(())
 }
 
 /// Drops the entries that the chain does not confirm. The escrow holds the
 /// addresses of the others, and three of them obey one escrow for good: unless all of them stay,
-/// the escrow goes, and with it whoever is bound.
+/// the escrow goes, and with it whoever is bound. Without their governor all of them go.
 async fn keep_what_is_there(
     provider: &DynProvider,
     deployment: &mut Deployment,
@@ -241,6 +298,11 @@ async fn keep_what_is_there(
             Err(other) => return Err(other),
         };
         if !there {
+            deployment.contracts.remove(&contract);
+        }
+    }
+    if !deployment.contracts.contains_key(&Contract::Governance) {
+        for contract in BOUND {
             deployment.contracts.remove(&contract);
         }
     }
@@ -274,8 +336,16 @@ async fn escrow_of(provider: &DynProvider, contract: Address) -> Result<Address,
 /// The constructor call of a contract.
 fn constructor(contract: Contract, setup: &Setup, deployment: &Deployment) -> Result<Bytes, Error> {
     let at = |contract| deployment.get(contract).map(|entry| entry.address);
-    let governor = setup.governor;
+    let governor = match contract {
+        Contract::Governance => setup.deployer,
+        _ => at(Contract::Governance)?,
+    };
     let params = match contract {
+        Contract::Governance => IGovernance::constructorCall {
+            owner: setup.deployer,
+            delay: setup.delay,
+        }
+        .abi_encode(),
         Contract::Offers => IOffers::constructorCall { governor }.abi_encode(),
         Contract::Usage => IUsage::constructorCall { governor }.abi_encode(),
         Contract::Attestation => IAttestation::constructorCall {
@@ -416,7 +486,7 @@ async fn bind(
                 found,
             });
         }
-        send(IOffers::new(address, provider.clone()).bindEscrow(escrow)).await?;
+        send(governance(provider, deployment)?.bind(address, escrow)).await?;
         report(&Step::Bound(contract));
     }
     Ok(())

@@ -17,6 +17,8 @@ use crate::revert::interfaces;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Contract {
+    /// Who may change the others, and how long that takes.
+    Governance,
     /// What is for sale.
     Offers,
     /// Under which constraints.
@@ -33,7 +35,8 @@ pub enum Contract {
 
 impl Contract {
     /// Every contract, in the order in which they are deployed.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::Governance,
         Self::Offers,
         Self::Usage,
         Self::Attestation,
@@ -45,6 +48,7 @@ impl Contract {
     /// The contract's name: of its crate, its wasm file and its entry in a deployment.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Governance => "governance",
             Self::Offers => "offers",
             Self::Usage => "usage",
             Self::Attestation => "attestation",
@@ -85,6 +89,9 @@ pub struct Deployment {
     pub chain_id: u64,
     /// Deployed contracts; some may be missing while a deployment is under way.
     pub contracts: BTreeMap<Contract, Entry>,
+    /// Seconds from announcing a change of the market until it can be made.
+    #[serde(default)]
+    pub governance_delay: u64,
     /// SHA-256 of the interfaces' JSON ABI.
     pub abi_sha256: B256,
     /// What built it: tool name to version.
@@ -102,6 +109,7 @@ impl Deployment {
         Self {
             chain_id,
             contracts: BTreeMap::new(),
+            governance_delay: 0,
             abi_sha256: abi_sha256(),
             tools: tools.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
         }

@@ -3,7 +3,8 @@
 //!
 //! **Decides** how a deployment is written down ([`deployment`]), how a program becomes a contract
 //! ([`program`], [`deploy`]) and is kept in the chain's cache ([`cache`]), how orders, challenges and verdicts are built and found ([`order`],
-//! [`verdict`]) and how a revert reads ([`revert`]).
+//! [`verdict`]) how changes of the market are announced and made ([`governance`]),
+//! and how a revert reads ([`revert`]).
 //!
 //! **Trusts** the RPC endpoint it is given for what the chain says; a deployment's code hashes are
 //! checked against that endpoint before use.
@@ -21,6 +22,7 @@ pub mod convert;
 pub mod deploy;
 pub mod deployment;
 pub mod error;
+pub mod governance;
 pub mod market;
 pub mod order;
 pub mod program;

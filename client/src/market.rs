@@ -7,6 +7,7 @@ use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::sol_types::Eip712Domain;
 use vouch_abi::IAttestation::IAttestationInstance;
 use vouch_abi::IEscrow::IEscrowInstance;
+use vouch_abi::IGovernance::IGovernanceInstance;
 use vouch_abi::IOffers::IOffersInstance;
 use vouch_abi::IToken::ITokenInstance;
 use vouch_abi::IUsage::IUsageInstance;
@@ -17,6 +18,8 @@ use crate::{Error, verdict};
 /// Where the contracts are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
+    /// Who may change the others.
+    pub governance: Address,
     /// What is for sale.
     pub offers: Address,
     /// Under which constraints.
@@ -54,6 +57,7 @@ impl Market {
         Ok(Self {
             chain_id: deployment.chain_id,
             addresses: Addresses {
+                governance: address(Contract::Governance)?,
                 offers: address(Contract::Offers)?,
                 usage: address(Contract::Usage)?,
                 attestation: address(Contract::Attestation)?,
@@ -72,6 +76,11 @@ impl Market {
             provider,
             ..self.clone()
         }
+    }
+
+    /// The governance contract.
+    pub fn governance(&self) -> IGovernanceInstance<DynProvider> {
+        IGovernanceInstance::new(self.addresses.governance, self.provider.clone())
     }
 
     /// The offers contract.

@@ -8,7 +8,7 @@ use alloy::hex;
 use alloy::json_abi::{Error as ErrorAbi, JsonAbi};
 use alloy::primitives::Bytes;
 use alloy::sol_types::SolError;
-use vouch_abi::{IAttestation, IContract, IEscrow, IOffers, IToken, IUsage};
+use vouch_abi::{IAttestation, IContract, IEscrow, IGovernance, IOffers, IToken, IUsage};
 use vouch_protocol::{Clause, Reason};
 
 use crate::order::State;
@@ -32,9 +32,10 @@ static ERRORS: LazyLock<Vec<ErrorAbi>> = LazyLock::new(|| {
 });
 
 /// The JSON ABI of each interface, by the name of its contract; `contract` is what all share.
-pub fn interfaces() -> [(&'static str, JsonAbi); 6] {
+pub fn interfaces() -> [(&'static str, JsonAbi); 7] {
     [
         ("contract", IContract::abi::contract()),
+        ("governance", IGovernance::abi::contract()),
         ("offers", IOffers::abi::contract()),
         ("usage", IUsage::abi::contract()),
         ("attestation", IAttestation::abi::contract()),
@@ -136,8 +137,8 @@ fn readable(error: &str, param: &str, value: &DynSolValue) -> String {
                 (_, "reason", 16, Some(n)) => {
                     Reason::from_code(n as u16).map_or_else(|| n.to_string(), |r| r.to_string())
                 }
-                // Every 64-bit parameter of the interfaces is a time but the limits on uses.
-                (_, "limit", ..) => n.to_string(),
+                // Every 64-bit parameter of the interfaces is a time but the limits on uses and on delays.
+                (_, "limit", ..) | ("DelayOutOfRange", ..) => n.to_string(),
                 (_, _, 64, Some(n)) => time(n),
                 _ => n.to_string(),
             }
@@ -146,7 +147,9 @@ fn readable(error: &str, param: &str, value: &DynSolValue) -> String {
         DynSolValue::FixedBytes(word, size) => hex::encode_prefixed(&word[..*size]),
         DynSolValue::String(text) => format!("{text:?}"),
         DynSolValue::Bool(b) => b.to_string(),
-        DynSolValue::Bytes(inner) if error == "BatchFailed" => Revert::decode(inner).to_string(),
+        DynSolValue::Bytes(inner) if ["BatchFailed", "CallFailed"].contains(&error) => {
+            Revert::decode(inner).to_string()
+        }
         other => format!("{other:?}"),
     }
 }
@@ -212,6 +215,19 @@ mod tests {
             until: 1,
         };
         assert_eq!(Revert::decode(&busy.abi_encode()).name, "DeviceBusy");
+        let delay = IGovernance::DelayOutOfRange {
+            delay: 5,
+            least: 86_400,
+            most: 2_592_000,
+        };
+        let delay = Revert::decode(&delay.abi_encode());
+        assert_eq!(delay.param("least"), Some("86400"), "seconds, no time");
+        let paused = IGovernance::CallFailed {
+            target: Address::ZERO,
+            reason: IEscrow::Paused {}.abi_encode().into(),
+        };
+        let paused = Revert::decode(&paused.abi_encode());
+        assert_eq!(paused.param("reason"), Some("Paused"));
         let offer = IOffers::VolumeExhausted { offer: B256::ZERO };
         assert_eq!(Revert::decode(&offer.abi_encode()).name, "VolumeExhausted");
     }

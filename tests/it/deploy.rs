@@ -94,7 +94,15 @@ async fn a_market_is_deployed_verified_and_taken_up_again() -> Result<()> {
     let owner = Owner::new().await?;
     let (first, said) = owner.deployed(&[]).await?;
     assert_eq!(first["chainId"], 421_614);
-    for contract in ["offers", "usage", "attestation", "annex", "escrow", "token"] {
+    for contract in [
+        "governance",
+        "offers",
+        "usage",
+        "attestation",
+        "annex",
+        "escrow",
+        "token",
+    ] {
         let entry = &first["contracts"][contract];
         for field in ["address", "tx", "codeHash", "wasmSha256"] {
             let value = entry[field].as_str().context("a text")?;
@@ -142,7 +150,7 @@ async fn an_interrupted_deployment_is_taken_up_where_it_was() -> Result<()> {
     };
     let (after, said) = owner.deployed(&[]).await?;
     let after = addresses(&after);
-    assert_eq!(after.len(), 6);
+    assert_eq!(after.len(), 7);
     for (name, address) in before {
         assert!(said.contains(&format!("{name} kept at")), "{said}");
         assert!(after.contains(&(name, address)), "{after:?}");

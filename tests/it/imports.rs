@@ -14,7 +14,14 @@ struct Rule {
     why: &'static str,
 }
 
-const CONTRACTS: [&str; 5] = ["offers", "usage", "escrow", "attestation", "token"];
+const CONTRACTS: [&str; 6] = [
+    "offers",
+    "usage",
+    "escrow",
+    "attestation",
+    "governance",
+    "token",
+];
 
 const RULES: &[Rule] = &[
     Rule {
@@ -37,7 +44,14 @@ const RULES: &[Rule] = &[
     },
     Rule {
         package: "annex",
-        forbidden: &["offers", "usage", "attestation", "token", "vouch-client"],
+        forbidden: &[
+            "offers",
+            "usage",
+            "attestation",
+            "governance",
+            "token",
+            "vouch-client",
+        ],
         why: "the annex is the escrow's second program and nobody else's",
     },
     Rule {

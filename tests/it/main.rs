@@ -7,6 +7,7 @@ mod deploy;
 mod differential;
 mod docs;
 mod foundry;
+mod govern;
 mod imports;
 mod interop;
 mod market;

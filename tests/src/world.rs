@@ -137,7 +137,9 @@ impl World {
         let operators = [signer(5)?, signer(6)?, signer(7)?];
         let files = tempfile::tempdir()?;
         let setup = Setup {
-            governor: signer(0)?.address(),
+            deployer: signer(0)?.address(),
+            owner: signer(0)?.address(),
+            delay: 0,
             operators: operators.iter().map(PrivateKeySigner::address).collect(),
             quorum: options.quorum,
             fee: U256::from(10),

@@ -193,7 +193,9 @@ impl<'a> Stage<'a> {
 
         let governor = connect(&devnet.ws_url(), Some(cast.governor.signer.clone())).await?;
         let setup = Setup {
-            governor: cast.governor.address(),
+            deployer: cast.governor.address(),
+            owner: cast.governor.address(),
+            delay: crate::deploy::DEVELOPMENT_DELAY,
             operators: cast.operators.iter().map(Actor::address).collect(),
             quorum: default_quorum(settings.operators),
             fee: U256::ZERO,

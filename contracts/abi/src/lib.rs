@@ -42,6 +42,10 @@ macro_rules! interfaces {
     };
 }
 
+mod governance;
+
+pub use governance::IGovernance;
+
 interfaces! {
     /// What somebody sells. Its hash, `keccak256(abi.encode(offer))`, is the offer's id: price and
     /// policy cannot change under an id.

@@ -11,8 +11,8 @@ use alloy_sol_types::{SolCall, SolEvent};
 
 use crate::{
     Counters, DatasetMeasure, Deadlines, Dispute, IArbSys, IAttestation, IContract, IEscrow,
-    IOffers, ISigner, IToken, IUsage, Leg, LegRequest, Offer, OrderRecord, OrderRequest, Policy,
-    Receipt, Requirements, Terms, Verdict,
+    IGovernance, IOffers, ISigner, IToken, IUsage, Leg, LegRequest, Offer, OrderRecord,
+    OrderRequest, Policy, Receipt, Requirements, Terms, Verdict,
     codec::{Codec, Fields, Reader, Writer},
 };
 
@@ -359,6 +359,18 @@ calls! {
     IEscrow::attestationCall {}
     IEscrow::annexCall {}
     IEscrow::governorCall {}
+    IGovernance::scheduleCall { target: Address, data: Bytes }
+    IGovernance::cancelCall { operation: B256 }
+    IGovernance::executeCall { target: Address, data: Bytes }
+    IGovernance::pauseCall { escrow: Address }
+    IGovernance::bindCall { target: Address, escrow: Address }
+    IGovernance::proposeOwnerCall { account: Address }
+    IGovernance::acceptOwnershipCall {}
+    IGovernance::ownerCall {}
+    IGovernance::proposedOwnerCall {}
+    IGovernance::delayCall {}
+    IGovernance::scheduledCall { operation: B256 }
+    IGovernance::operationOfCall { target: Address, data: Bytes }
     ISigner::isValidSignatureCall { hash: B256, signature: Bytes }
     IArbSys::arbBlockNumberCall {}
     IArbSys::arbBlockHashCall { number: U256 }
@@ -453,6 +465,15 @@ errors! {
     IEscrow::TokenRefused { token: Address, expected: U256, received: U256 }
     IEscrow::NothingToWithdraw { account: Address, token: Address }
     IEscrow::GasTooLow { expected: u64, found: u64 }
+    IGovernance::NotOwner { caller: Address, owner: Address }
+    IGovernance::NotProposed { caller: Address, proposed: Address }
+    IGovernance::DelayOutOfRange { delay: u64, least: u64, most: u64 }
+    IGovernance::NoContract { target: Address }
+    IGovernance::AlreadyScheduled { operation: B256, from: u64 }
+    IGovernance::NotScheduled { operation: B256 }
+    IGovernance::TooEarly { operation: B256, from: u64, time: u64 }
+    IGovernance::TooLate { operation: B256, until: u64, time: u64 }
+    IGovernance::CallFailed { target: Address, reason: Bytes }
     IToken::InsufficientBalance { account: Address, balance: U256, needed: U256 }
     IToken::InsufficientAllowance { spender: Address, allowance: U256, needed: U256 }
     IToken::PermitExpired { deadline: U256, time: U256 }
@@ -479,6 +500,8 @@ returns! {
         governor: Address, offers: Address, usage: Address, attestation: Address,
         annex: Address,
     }
+    IGovernance::constructorCall { owner: Address, delay: u64 }
+    IGovernance::scheduledReturn { from: u64, until: u64 }
     IToken::constructorCall { name: String, symbol: String }
     IOffers::availableReturn { volume: u64, open: bool }
     IAttestation::admitReturn { digest: B256, signers: Vec<Address> }
@@ -491,6 +514,14 @@ events! {
     IOffers::OfferCancelled [offer: B256, owner: Address] {}
     IOffers::EscrowBound [] { escrow: Address }
     IUsage::PolicyPublished [policy: B256, publisher: Address] { terms: Policy }
+    IGovernance::OwnerProposed [owner: Address, proposed: Address] {}
+    IGovernance::OwnerChanged [previous: Address, owner: Address] {}
+    IGovernance::OperationScheduled [operation: B256, target: Address] {
+        data: Bytes, from: u64, until: u64,
+    }
+    IGovernance::OperationCancelled [operation: B256] {}
+    IGovernance::OperationExecuted [operation: B256, target: Address] { result: Bytes }
+    IGovernance::EscrowPaused [escrow: Address] {}
     IUsage::EscrowBound [] { escrow: Address }
     IAttestation::OperatorsChanged [] { added: Vec<Address>, removed: Vec<Address>, quorum: u16 }
     IAttestation::FeeChanged [] { fee: U256 }

@@ -251,9 +251,22 @@ async fn only_those_who_may_can() -> Result<()> {
     let usage = stranger.usage();
     let bind = usage.bindEscrow(stranger.addresses.token);
     refusals.insert("bind", refusal(send(bind).await)?);
-    let rebind = world.governor.market.usage();
-    let rebind = refusal(send(rebind.bindEscrow(stranger.addresses.token)).await)?;
-    refusals.insert("the governor binds again", rebind);
+    let governance = world.governor.market.governance();
+    let rebind = governance.bind(stranger.addresses.usage, stranger.addresses.token);
+    let rebind = send(rebind).await;
+    let reason = rebind
+        .as_ref()
+        .err()
+        .and_then(|error| error.revert())
+        .and_then(|revert| revert.param("reason").map(str::to_owned));
+    assert!(
+        reason.is_some_and(|reason| reason.starts_with("EscrowAlreadyBound")),
+        "{rebind:?}"
+    );
+    refusals.insert("the governor binds again", refusal(rebind)?);
+    let governance = stranger.governance();
+    let pause = governance.pause(stranger.addresses.escrow);
+    refusals.insert("pause through the governor", refusal(send(pause).await)?);
     let evidence = world.provider.market.escrow();
     let evidence =
         evidence.submitEvidence(terms.clone(), 1, 0, B256::ZERO, B256::ZERO, String::new());
@@ -265,14 +278,16 @@ async fn only_those_who_may_can() -> Result<()> {
         ("cancel", "NotOwner"),
         ("sell", "NotEscrow"),
         ("bind", "NotGovernor"),
-        ("the governor binds again", "EscrowAlreadyBound"),
+        ("the governor binds again", "CallFailed"),
+        ("pause through the governor", "NotOwner"),
         ("evidence before accepting", "WrongState"),
     ]);
     let refusals: BTreeMap<_, _> = refusals.iter().map(|(k, v)| (*k, v.as_str())).collect();
     assert_eq!(refusals, expected);
 
     // Paused: no new orders, but nothing that runs is stopped.
-    send(world.governor.market.escrow().setPaused(true)).await?;
+    let governor = &world.governor.market;
+    send(governor.governance().pause(governor.addresses.escrow)).await?;
     send(world.provider.market.escrow().accept(placed.terms.clone())).await?;
     let request = world.request().await?;
     assert_eq!(refusal(world.buyer.market.place(request).await)?, "Paused");

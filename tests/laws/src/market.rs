@@ -9,8 +9,8 @@ use alloy::sol_types::{SolCall, SolConstructor};
 use anyhow::{Context, Result};
 use vouch_abi::call::CONSTRUCTOR;
 use vouch_abi::{
-    IAttestation, IEscrow, IOffers, IToken, IUsage, LegRequest, Offer, OrderRequest, Policy, Terms,
-    Verdict,
+    IAttestation, IEscrow, IGovernance, IOffers, IToken, IUsage, LegRequest, Offer, OrderRequest,
+    Policy, Terms, Verdict,
 };
 use vouch_client::deploy::STYLUS_DEPLOYER;
 use vouch_client::order::{Schedule, Wish, leg};
@@ -235,6 +235,17 @@ impl Market {
             symbol: "TUSD".into(),
         };
         program(&mut self.lab, "token", &constructor)
+    }
+
+    /// Deploys a governor with this delay, owned by [`GOVERNOR`]. The contracts here have that account
+    /// itself for theirs.
+    ///
+    /// # Errors
+    /// It could not be deployed.
+    pub fn governance(&mut self, delay: u64) -> Result<Address> {
+        let owner = GOVERNOR;
+        let constructor = IGovernance::constructorCall { owner, delay };
+        program(&mut self.lab, "governance", &constructor)
     }
 
     /// A call that must succeed.

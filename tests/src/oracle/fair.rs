@@ -72,7 +72,9 @@ impl Fair {
             .tempdir()
             .context("making a directory")?;
         let setup = Setup {
-            governor: signer(0)?.address(),
+            deployer: signer(0)?.address(),
+            owner: signer(0)?.address(),
+            delay: 0,
             operators: operators.iter().map(PrivateKeySigner::address).collect(),
             quorum: size.quorum,
             fee: U256::from(10),

@@ -3,6 +3,7 @@
 mod amounts;
 mod batches;
 mod disputes;
+mod governance;
 mod multicall;
 mod quorum;
 mod swaps;
