@@ -11,5 +11,6 @@ mod govern;
 mod imports;
 mod interop;
 mod market;
+mod session;
 mod stylus;
 mod viem;

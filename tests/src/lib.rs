@@ -7,7 +7,8 @@
 //!
 //! **Leaves alone** what is right: that is for the tests in `it/`.
 //!
-//! [`world`] is a market on such a chain with everyone who takes part; [`gas`] measures one.
+//! [`world`] is a market on such a chain with everyone who takes part; [`gas`] measures one; [`session`] is a model
+//! behind an API with the programs around it.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ pub mod node;
 pub mod oracle;
 pub mod paths;
 pub mod rpc;
+pub mod session;
 pub mod solidity;
 pub mod tools;
 pub mod world;

@@ -49,7 +49,8 @@ pub struct Service {
     pub limits: Limits,
     /// The clock's Unix seconds.
     pub time: u64,
-    /// Calls that are answered, never more than rows may leave: each answer is at least one.
+    /// Calls that are run, whatever comes of them. Answers are never more than rows may leave: each is at least
+    /// one.
     pub calls: u64,
     /// When the last answer has to be there.
     pub deadline: Instant,
@@ -127,7 +128,8 @@ pub async fn serve(
 ) -> Result<Counters> {
     let address = listener.local_addr()?;
     let connections = tls::Connections::accept(listener, tls::acceptor(&session)?)?;
-    let left = service.calls.min(service.limits.output_rows);
+    let left = service.calls;
+    let answers = left.min(service.limits.output_rows);
     let deadline = service.deadline;
     let (over, mut is_over) = watch::channel(false);
     let api = Arc::new(Api {
@@ -148,7 +150,7 @@ pub async fn serve(
         .with_state(Arc::clone(&api));
     report.step(
         "serving",
-        json!({ "address": address.to_string(), "calls": left }),
+        json!({ "address": address.to_string(), "calls": answers }),
     );
     let mut stop = is_over.clone();
     let server = axum::serve(connections, router).with_graceful_shutdown(async move {

@@ -1,0 +1,213 @@
+//! A hosted model behind an API, from its encryption to the last answer of its quota, with everything that is
+//! refused on the way; and what is left of a job whose agent, broker or network ends at some point of it.
+
+use anyhow::{Context, Result};
+use vouch_client::State;
+use vouch_tests::oracle::proxy::Tcp;
+use vouch_tests::session::{Call, QUOTA, STEP, Studio};
+
+#[tokio::test]
+async fn a_hosted_model_answers_its_buyer_as_often_as_its_policy_says_and_never_leaves()
+-> Result<()> {
+    let mut studio = Studio::open().await?;
+    let broker = studio.broker().await?;
+    let placed = studio.accepted().await?;
+    let nowhere = "https://127.0.0.1:9";
+    let early = studio.call(Call::honest(&placed, nowhere)).await?;
+    assert!(
+        !early.success && early.text().contains("found it accepted"),
+        "{}",
+        early.text()
+    );
+
+    let mut agent = studio.agent(&placed, &broker, None)?;
+    let digest = agent.evidence().await?;
+    let endpoint = agent.serving().await?;
+    let evidence = studio.evidence().to_owned();
+    // Another session of the same model, which is as genuine.
+    let other = studio.accepted().await?;
+    let mut other_agent = studio.agent(&other, &broker, None)?;
+    let others = other_agent.evidence().await?;
+    let other_endpoint = other_agent.serving().await?;
+
+    let honest = Call::honest(&placed, &endpoint);
+    // Evidence of the other order under the name of this one's.
+    let swapped = tempfile::tempdir()?;
+    let url = format!("{evidence}/v1/evidence/{}", others.trim_start_matches("0x"));
+    let bundle = reqwest::get(url).await?.bytes().await?;
+    assert!(!bundle.is_empty());
+    let name = digest.trim_start_matches("0x");
+    std::fs::write(swapped.path().join(name), &bundle)?;
+    let swapped = format!("dir:{}", swapped.path().display());
+    let nothing = tempfile::tempdir()?;
+    let nothing = format!("dir:{}", nothing.path().display());
+    let huge = vec![b'a'; (1 << 20) + 1];
+    for (what, call, told) in [
+        (
+            "another session's endpoint",
+            Call {
+                endpoint: &other_endpoint,
+                ..honest
+            },
+            "nothing was asked",
+        ),
+        (
+            "another order's evidence",
+            Call {
+                evidence: Some(&swapped),
+                ..honest
+            },
+            "evidence",
+        ),
+        (
+            "no evidence",
+            Call {
+                evidence: Some(&nothing),
+                ..honest
+            },
+            "evidence",
+        ),
+        (
+            "another buyer",
+            Call {
+                stranger: true,
+                ..honest
+            },
+            "expected a signature by the order's buyer",
+        ),
+        (
+            "an oversized request",
+            Call {
+                request: &huge,
+                ..honest
+            },
+            "413",
+        ),
+        (
+            "a request that is no text",
+            Call {
+                request: b"\xff\xfe",
+                ..honest
+            },
+            "the workload was stopped: exit_status",
+        ),
+        (
+            "an endpoint without TLS",
+            Call {
+                endpoint: &endpoint.replace("https", "http"),
+                ..honest
+            },
+            "nothing was asked",
+        ),
+    ] {
+        let output = studio.call(call).await?;
+        assert!(!output.success, "{what}: {}", output.text());
+        assert!(output.text().contains(told), "{what}: {}", output.text());
+    }
+    // None of it was an answer.
+    for answer in 0..QUOTA {
+        let output = studio.call(honest).await?;
+        assert!(output.success, "{answer}: {}", output.text());
+        assert_eq!(output.stdout, "en\n");
+    }
+    let served = agent.until("served").await?;
+    assert_eq!(
+        (&served["bytes"], &served["rows"]),
+        (&(3 * QUOTA).into(), &QUOTA.into())
+    );
+    let result = agent.result.clone();
+    let (success, said) = agent.end().await?;
+    assert!(success, "{said}");
+    assert!(!result.exists(), "a result was exported");
+    assert_eq!(studio.record(&placed).await?.state, State::Settled);
+    let late = studio.call(honest).await?;
+    assert!(
+        !late.success && late.text().contains("found it settled"),
+        "{}",
+        late.text()
+    );
+
+    other_agent.kill().await?;
+    studio.search()?;
+    studio.pass(3 * STEP).await?;
+    studio.refund(&other).await?;
+    assert_eq!(studio.record(&other).await?.state, State::Refunded);
+    Ok(())
+}
+
+/// What ends, and at which step of the agent.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    Agent(&'static str),
+    Broker(&'static str),
+    Network(&'static str),
+}
+
+#[tokio::test]
+async fn whatever_ends_at_any_point_the_order_is_refunded_and_nothing_is_left_behind() -> Result<()>
+{
+    let mut studio = Studio::open().await?;
+    let before = studio.balances().await?;
+    let mut orders = Vec::new();
+    for ends in [
+        Ends::Agent("session"),
+        Ends::Agent("evidence"),
+        Ends::Agent("announced"),
+        Ends::Agent("fetched"),
+        Ends::Agent("key"),
+        Ends::Agent("serving"),
+        Ends::Agent("called"),
+        Ends::Broker("session"),
+        Ends::Broker("announced"),
+        Ends::Network("session"),
+        Ends::Network("announced"),
+        Ends::Network("fetched"),
+    ] {
+        let placed = studio.accepted().await?;
+        let broker = studio.broker().await?;
+        let network = Tcp::start(studio.node(), std::time::Duration::ZERO).await?;
+        let chain = format!("http://{}", network.address());
+        let mut agent = studio.agent(&placed, &broker, Some(chain))?;
+        let (Ends::Agent(step) | Ends::Broker(step) | Ends::Network(step)) = ends;
+        if step == "called" {
+            let endpoint = agent.serving().await?;
+            let answered = studio.call(Call::honest(&placed, &endpoint)).await?;
+            assert!(answered.success, "{}", answered.text());
+        }
+        agent
+            .until(step)
+            .await
+            .with_context(|| format!("{ends:?}"))?;
+        match ends {
+            Ends::Agent(_) => agent.kill().await?,
+            Ends::Broker(_) => {
+                broker.kill().await?;
+                let (success, said) = agent.end().await?;
+                assert!(!success, "{ends:?}");
+                assert!(said.contains("error:"), "{ends:?}: {said}");
+            }
+            Ends::Network(_) => {
+                drop(network);
+                let (success, said) = agent.end().await?;
+                assert!(!success, "{ends:?}");
+                assert!(said.contains("error:"), "{ends:?}: {said}");
+            }
+        }
+        studio.search().with_context(|| format!("{ends:?}"))?;
+        orders.push((ends, placed));
+    }
+    studio.pass(4 * STEP).await?;
+    for (ends, placed) in &orders {
+        studio
+            .refund(placed)
+            .await
+            .with_context(|| format!("{ends:?}"))?;
+        assert_eq!(
+            studio.record(placed).await?.state,
+            State::Refunded,
+            "{ends:?}"
+        );
+    }
+    assert_eq!(studio.balances().await?, before);
+    Ok(())
+}
