@@ -6,6 +6,7 @@ use alloy::primitives::B256;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use vouch_broker::request::{Released, Request, message};
+use vouch_client::told;
 use vouch_content::ContentKey;
 use vouch_content::seal::Purpose;
 
@@ -56,7 +57,7 @@ pub async fn key(
                     .open(&sealed, &Purpose::Use { order, asset });
                 return opened.with_context(|| format!("broker {broker}"));
             }
-            Err(error) => answers.push(format!("{broker}: {error:#}")),
+            Err(error) => answers.push(format!("{broker}: {}", told(error.as_ref()))),
         }
     }
     bail!(

@@ -12,6 +12,7 @@ use vouch_agent::container::inside;
 use vouch_agent::doctor::{containers, examine, gpus};
 use vouch_agent::job::Job;
 use vouch_agent::report::Report;
+use vouch_client::told;
 
 /// Runs the job of one accepted order inside a trusted machine.
 #[derive(Debug, Parser)]
@@ -68,7 +69,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -86,7 +86,8 @@ impl Workload {
 /// What cannot be read or is no bundle.
 pub fn digest(path: &Path) -> anyhow::Result<B256> {
     if path.is_dir() {
-        return crate::container::bundle::digest(path);
+        let digest = crate::container::bundle::digest(path);
+        return digest.with_context(|| path.display().to_string());
     }
     let module = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     Ok(sha256(&module))

@@ -114,9 +114,16 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-        let mut config: Self =
-            toml::from_str(&text).with_context(|| format!("{}", path.display()))?;
         let dir = path.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, dir).with_context(|| path.display().to_string())
+    }
+
+    /// Checks a configuration whose relative paths start at a folder.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn parse(text: &str, dir: &Path) -> Result<Self> {
+        let mut config: Self = toml::from_str(text)?;
         let anchor = |path: &mut PathBuf| *path = dir.join(&path);
         anchor(&mut config.chain.deployment);
         anchor(&mut config.store.dir);
@@ -202,16 +209,11 @@ mod tests {
 
     const EXAMPLE: &str = include_str!("../broker.example.toml");
 
-    fn load(text: &str) -> Result<Config> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("config.toml");
-        std::fs::write(&path, text).unwrap();
-        Config::load(&path)
-    }
-
     #[test]
     fn the_example_is_one_and_mistakes_are_named() {
-        load(EXAMPLE).unwrap();
+        let parse = |text: &str| Config::parse(text, Path::new("folder"));
+        let config = parse(EXAMPLE).unwrap();
+        assert!(config.chain.deployment.starts_with("folder"));
         for (from, to, named) in [
             ("max_age = 120", "max_age = 0", "chain.max_age"),
             ("max_lag", "max_leg", "max_leg"),
@@ -224,7 +226,7 @@ mod tests {
             ),
         ] {
             assert!(EXAMPLE.contains(from), "{from}");
-            let error = format!("{:#}", load(&EXAMPLE.replace(from, to)).unwrap_err());
+            let error = format!("{:#}", parse(&EXAMPLE.replace(from, to)).unwrap_err());
             assert!(error.contains(named), "{to}: {error}");
         }
     }

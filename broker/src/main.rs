@@ -14,6 +14,7 @@ use vouch_broker::journal::{Answer, Journal};
 use vouch_broker::keys::{Keys, RootKey};
 use vouch_broker::reconcile::reconcile;
 use vouch_broker::server::{Broker, journal_file, keys_file, now};
+use vouch_client::told;
 use vouch_content::ContentKey;
 use zeroize::Zeroizing;
 
@@ -77,7 +78,7 @@ async fn main() -> ExitCode {
     match run(&cli).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", told(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -68,7 +68,7 @@ impl Failure {
 
 impl Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:#}", self.error())
+        f.write_str(&vouch_client::told(self.error().as_ref()))
     }
 }
 

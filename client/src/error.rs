@@ -228,3 +228,51 @@ impl From<alloy::providers::PendingTransactionError> for Error {
         Self::Pending(Box::new(error))
     }
 }
+
+/// An error with its causes, for people. A cause that the text before repeats already is left out: libraries
+/// differ in whether an error's text includes its cause's.
+pub fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        source: Option<Box<Self>>,
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let shown = |texts: &[&'static str]| {
+            let mut made: Option<Box<Layer>> = None;
+            for text in texts.iter().rev() {
+                made = Some(Box::new(Layer { text, source: made }));
+            }
+            super::told(&*made.unwrap())
+        };
+        for (texts, expected) in [
+            (&["opening", "file", "denied"][..], "opening: file: denied"),
+            (&["file: denied", "denied"], "file: denied"),
+            (
+                &["rpc: sending", "sending", "sending", "refused"],
+                "rpc: sending: refused",
+            ),
+            (&["alone"], "alone"),
+        ] {
+            assert_eq!(shown(texts), expected);
+        }
+    }
+}

@@ -31,7 +31,7 @@ pub mod verdict;
 
 pub use connect::{connect, is_development};
 pub use deployment::{Contract, Deployment, Entry};
-pub use error::Error;
+pub use error::{Error, told};
 pub use market::{Addresses, Market, send};
 pub use order::{Placed, Record, State};
 pub use revert::Revert;

@@ -94,7 +94,7 @@ async fn main() -> ExitCode {
     match answer(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", vouch_client::told(error.as_ref()));
             ExitCode::FAILURE
         }
     }

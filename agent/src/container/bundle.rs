@@ -129,7 +129,7 @@ pub fn pack(bundle: &Path, out: impl Write) -> Result<B256> {
         let name = entry.with_context(context)?.file_name();
         ensure!(
             name == "config.json" || name == "rootfs",
-            "expected config.json and rootfs alone, found {}",
+            "a bundle's folder: expected config.json and rootfs alone, found {}",
             name.display()
         );
     }

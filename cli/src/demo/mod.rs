@@ -70,7 +70,8 @@ impl Demo {
     /// Runs the command.
     pub async fn run(self) -> Exit {
         let failed = |error: &anyhow::Error| {
-            eprintln!("\n{} {error:#}", Style::stderr().red("error:"));
+            let told = vouch_client::told(error.as_ref());
+            eprintln!("\n{} {told}", Style::stderr().red("error:"));
             Exit::Failure
         };
         let mut terminated = match signal(SignalKind::terminate()) {
