@@ -523,7 +523,7 @@ mod tests {
             assert_eq!(state as usize, n);
             assert_eq!(State::from_u8(n as u8), Some(state));
         }
-        assert_eq!(State::from_u8(7), None);
+        assert_eq!(State::from_u8(State::ALL.len() as u8), None);
         assert!(State::Settled.is_terminal() && !State::Finished.is_terminal());
     }
 }
