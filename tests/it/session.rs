@@ -1,9 +1,13 @@
 //! A hosted model behind an API, from its encryption to the last answer of its quota, with everything that is
 //! refused on the way; and what is left of a job whose agent, broker or network ends at some point of it.
 
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
 use anyhow::{Context, Result};
 use vouch_client::State;
 use vouch_tests::oracle::proxy::Tcp;
+use vouch_tests::paths;
 use vouch_tests::session::{Call, QUOTA, STEP, Studio};
 
 #[tokio::test]
@@ -132,6 +136,93 @@ async fn a_hosted_model_answers_its_buyer_as_often_as_its_policy_says_and_never_
     studio.pass(3 * STEP).await?;
     studio.refund(&other).await?;
     assert_eq!(studio.record(&other).await?.state, State::Refunded);
+    Ok(())
+}
+
+/// Answers with the length of the model and what was asked.
+const PROGRAM: &str = r#"
+#include <stdio.h>
+int main(void) {
+    char asked[64] = {0};
+    FILE *model = fopen("/in/model", "r"), *request = fopen("/in/request", "r");
+    if (!model || !request || !fgets(asked, sizeof asked, request)) return 1;
+    long length = 0;
+    while (fgetc(model) != EOF) length++;
+    FILE *response = fopen("/out/response", "w");
+    return !response || fprintf(response, "%ld %s\n", length, asked) < 0 || fclose(response);
+}
+"#;
+
+/// A bundle with the program; none where this machine runs no containers.
+fn bundle(dir: &Path) -> Result<Option<PathBuf>> {
+    let bundle = dir.join("bundle");
+    std::fs::create_dir_all(bundle.join("rootfs"))?;
+    let config =
+        r#"{"ociVersion":"1.0.2","process":{"args":["/answer"]},"root":{"path":"rootfs"}}"#;
+    std::fs::write(bundle.join("config.json"), config)?;
+    let source = dir.join("answer.c");
+    std::fs::write(&source, PROGRAM)?;
+    let works = |command: &mut Command| {
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    let rights = "--user --map-root-user --mount --pid --fork --mount-proc true";
+    let (source, program) = (source.display(), bundle.join("rootfs/answer"));
+    let compile = format!("cc -static -o {} {source}", program.display());
+    let doctor = Command::new(paths::binary("vouch-agent")?)
+        .args(["doctor", "--json"])
+        .output()?;
+    let found: serde_json::Value = serde_json::from_slice(&doctor.stdout)?;
+    let has_runtime = found["findings"].as_array().is_some_and(|findings| {
+        findings
+            .iter()
+            .any(|finding| finding["need"] == "container runtime" && finding["ok"] == true)
+    });
+    for (there, what) in [
+        (has_runtime, "a container runtime"),
+        (
+            works(Command::new("unshare").args(rights.split(' '))),
+            "the right to make namespaces",
+        ),
+        (
+            works(Command::new("sh").args(["-c", &compile])),
+            "a C compiler that links statically",
+        ),
+    ] {
+        if !there {
+            println!("skipped: expected {what}, found none");
+            return Ok(None);
+        }
+    }
+    Ok(Some(bundle))
+}
+
+#[tokio::test]
+async fn a_container_answers_for_a_hosted_model_like_a_module() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let Some(bundle) = bundle(dir.path())? else {
+        return Ok(());
+    };
+    let mut studio = Studio::with(bundle.clone()).await?;
+    let broker = studio.broker().await?;
+    let placed = studio.accepted().await?;
+    let mut agent = studio.agent(&placed, &broker, None)?;
+    let endpoint = agent.serving().await?;
+    for _ in 0..QUOTA {
+        let output = studio.call(Call::honest(&placed, &endpoint)).await?;
+        assert!(output.success, "{}", output.text());
+        assert_eq!(output.stdout, format!("{} two\n", studio.model_len()?));
+    }
+    let (success, said) = agent.end().await?;
+    assert!(success, "{said}");
+    assert_eq!(studio.record(&placed).await?.state, State::Settled);
+    studio.search()?;
+
+    // Another image than the one that is offered.
+    let placed = studio.accepted().await?;
+    std::fs::write(bundle.join("rootfs/extra"), "")?;
+    let (success, said) = studio.agent(&placed, &broker, None)?.end().await?;
+    assert!(!success && said.contains("workload: expected 0x"), "{said}");
     Ok(())
 }
 

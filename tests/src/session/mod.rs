@@ -40,8 +40,10 @@ pub struct Studio {
     fair: Fair,
     /// What the model's owner has, and nobody else ever sees.
     own: TempDir,
-    oracle: Daemon,
+    /// Ends with the studio.
+    _oracle: Daemon,
     oracle_url: String,
+    workload: PathBuf,
     asset: B256,
     /// The buyer.
     pub buyer: Market,
@@ -71,8 +73,19 @@ fn weights() -> Result<String> {
 }
 
 impl Studio {
-    /// Everything up to the offers; no order yet.
+    /// Everything up to the offers, with the demo's classifier; no order yet.
     pub async fn open() -> Result<Self> {
+        let file = paths::target()?.join("wasm32-wasip1/release/language.wasm");
+        ensure!(
+            file.is_file(),
+            "{} is not built: run ./scripts/test",
+            file.display()
+        );
+        Self::with(file).await
+    }
+
+    /// The same with another workload: a WASI module, or a bundle's folder.
+    pub async fn with(workload: PathBuf) -> Result<Self> {
         let size = Size {
             operators: 1,
             quorum: 1,
@@ -96,6 +109,7 @@ impl Studio {
                 .market
                 .with(connect(&url, Some(provider_key.clone())).await?),
             oracle_url: plan.url(),
+            workload,
             asset: B256::ZERO,
             legs: Vec::new(),
             secrets: Vec::new(),
@@ -104,7 +118,7 @@ impl Studio {
             provider_key,
             fair,
             own,
-            oracle,
+            _oracle: oracle,
         };
         for at in [0, weights.len() / 3, weights.len() - 48] {
             let part = weights.as_bytes()[at..at + 48].to_vec();
@@ -176,7 +190,7 @@ impl Studio {
     }
 
     async fn publish(&mut self) -> Result<()> {
-        let workload = workload_file()?.display().to_string();
+        let workload = self.workload.display().to_string();
         let digest = Tool::own("vouch-agent")?
             .run(&["workload", &workload])
             .await?;
@@ -316,7 +330,7 @@ impl Studio {
             oracle = self.oracle_url,
             url = broker.url,
             chain = chain.unwrap_or_else(|| self.fair.node.url()),
-            workload = workload_file()?,
+            workload = self.workload,
         );
         std::fs::write(&config, text)?;
         let mut command = Command::new(paths::binary("vouch-agent")?);
@@ -388,9 +402,9 @@ impl Studio {
         .await
     }
 
-    /// Whether the oracle still runs.
-    pub async fn oracle(&self) -> Result<Value> {
-        self.oracle.get("/readyz").await
+    /// Bytes of the model.
+    pub fn model_len(&self) -> Result<u64> {
+        Ok(std::fs::metadata(self.own.path().join("weights"))?.len())
     }
 
     /// Searches every file and log for weights and keys. Gives how many there were.
@@ -425,17 +439,6 @@ impl Studio {
 fn contains(content: &[u8], part: &[u8]) -> bool {
     let first = part.first();
     (0..content.len()).any(|at| content.get(at) == first && content[at..].starts_with(part))
-}
-
-/// The demo's workload.
-fn workload_file() -> Result<PathBuf> {
-    let file = paths::target()?.join("wasm32-wasip1/release/language.wasm");
-    ensure!(
-        file.is_file(),
-        "{} is not built: run ./scripts/test",
-        file.display()
-    );
-    Ok(file)
 }
 
 /// One call.
