@@ -54,6 +54,10 @@ pub struct Deploy {
     /// chains anything up to 30d [default: the configuration's, or 2d, or 5s on development chains].
     #[arg(long, value_name = "DURATION", value_parser = crate::when::duration)]
     delay: Option<u64>,
+    /// How long an operator's bond can still be lost once it is taken out: 7d to 90d, on development
+    /// chains anything up to 90d [default: the configuration's, or 14d, or 5s on development chains].
+    #[arg(long, value_name = "DURATION", value_parser = crate::when::duration)]
+    bond_delay: Option<u64>,
     /// Most wei to bid for each contract's place in the chain's program cache [default: 10^15].
     #[arg(long, value_name = "WEI")]
     max_cache_bid: Option<U256>,
@@ -135,17 +139,17 @@ async fn run(args: &Deploy) -> Result<Report, Failure> {
         eprintln!("the old deployment is kept in {}", old.display());
     }
     let owner = args.owner.or(config.owner).unwrap_or(deployer);
-    let delay = args.delay.or(config.delay).unwrap_or_else(|| {
-        if is_development(chain_id) {
-            DEVELOPMENT_DELAY
-        } else {
-            DELAY
-        }
-    });
+    let (delay, bond_delay) = match is_development(chain_id) {
+        true => (DEVELOPMENT_DELAY, DEVELOPMENT_DELAY),
+        false => (DELAY, BOND_DELAY),
+    };
+    let delay = args.delay.or(config.delay).unwrap_or(delay);
+    let bond_delay = args.bond_delay.or(config.bond_delay).unwrap_or(bond_delay);
     let setup = Setup {
         deployer,
         owner,
         delay,
+        bond_delay,
         operators: operators.clone(),
         quorum,
         fee: args.fee.or(config.fee).unwrap_or_default(),
@@ -202,6 +206,7 @@ async fn run(args: &Deploy) -> Result<Report, Failure> {
         "file": files.deployment,
         "owner": owner,
         "delay": delay,
+        "bondDelay": bond_delay,
         "operators": operators,
         "quorum": quorum,
     });
@@ -221,7 +226,9 @@ fn free_name(deployment: &Path) -> PathBuf {
 
 /// Seconds that changes of a market are announced for, where nothing else is said.
 const DELAY: u64 = 2 * 86_400;
-/// The same on development chains: long enough to see that it is there.
+/// Seconds that a bond can still be lost for.
+const BOND_DELAY: u64 = 14 * 86_400;
+/// Both on development chains: long enough to see that it is there.
 pub(crate) const DEVELOPMENT_DELAY: u64 = 5;
 
 /// Wei, for each contract, where nothing else is said.
@@ -238,6 +245,8 @@ struct Config {
     owner: Option<Address>,
     /// Seconds.
     delay: Option<u64>,
+    /// Seconds.
+    bond_delay: Option<u64>,
     max_cache_bid: Option<U256>,
     #[serde(default)]
     chains: BTreeMap<String, Chain>,

@@ -60,7 +60,7 @@ pub struct Propose {
   vouch govern schedule escrow setPaused false
   vouch govern schedule attestation setOperators '[0x70997970C51812dc3A010C7d01b50e0d17dc79C8]' '[]' 2")]
 pub struct Schedule {
-    /// Which contract: offers, usage, attestation or escrow.
+    /// Which contract: offers, usage, attestation, bonds or escrow.
     contract: String,
     /// Which of its functions.
     function: String,
@@ -148,8 +148,9 @@ fn address(market: &Market, contract: &str) -> Result<Address, Failure> {
         "usage" => Ok(addresses.usage),
         "attestation" => Ok(addresses.attestation),
         "escrow" => Ok(addresses.escrow),
+        "bonds" => Ok(addresses.bonds),
         _ => Err(Failure::usage(format!(
-            "{contract}: expected a contract that is governed: offers, usage, attestation or escrow"
+            "{contract}: expected a contract that is governed: offers, usage, attestation, bonds or escrow"
         ))),
     }
 }

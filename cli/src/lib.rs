@@ -23,6 +23,7 @@ pub mod deploy;
 pub mod evidence;
 pub mod govern;
 pub mod offer;
+pub mod operator;
 pub mod order;
 pub mod output;
 pub mod policy;
@@ -68,6 +69,9 @@ enum Command {
     /// Change a market: announced by its owner, made by anybody once the delay is over.
     #[command(subcommand)]
     Govern(govern::Command),
+    /// Operators: what they have at stake.
+    #[command(subcommand)]
+    Operator(operator::Command),
     /// Usage policies: under which constraints assets may be used.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -131,6 +135,7 @@ async fn run(command: Command) -> Exit {
         Command::Verify(command) => command.run().await,
         Command::Deploy(args) => args.run().await,
         Command::Govern(command) => command.run().await,
+        Command::Operator(command) => command.run().await,
         Command::Policy(command) => command.run().await,
         Command::Offer(command) => command.run().await,
         Command::Order(command) => command.run().await,

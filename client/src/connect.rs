@@ -5,17 +5,15 @@ use std::time::Duration;
 use alloy::network::EthereumWallet;
 use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use alloy::signers::local::PrivateKeySigner;
+use vouch_abi::DEVELOPMENT;
 
 use crate::Error;
-
-/// Chain ids of development chains: the only ones where well-known keys, simulated vendor roots and
-/// keys from the environment are accepted.
-pub const DEVELOPMENT: [u64; 2] = [31337, 412346];
 
 /// How often a receipt is asked for on a development chain.
 const DEVELOPMENT_POLL: Duration = Duration::from_millis(50);
 
-/// Whether the chain id is that of a development chain.
+/// Whether the chain id is that of a development chain: the only ones where well-known keys, simulated
+/// vendor roots and keys from the environment are accepted.
 pub const fn is_development(chain_id: u64) -> bool {
     chain_id == DEVELOPMENT[0] || chain_id == DEVELOPMENT[1]
 }

@@ -13,7 +13,7 @@ use alloy::sol;
 use alloy::sol_types::{SolCall, SolConstructor, SolError};
 use alloy::transports::TransportError;
 use vouch_abi::IGovernance::IGovernanceInstance;
-use vouch_abi::{IAttestation, IEscrow, IGovernance, IOffers, IToken, IUsage};
+use vouch_abi::{IAttestation, IBonds, IEscrow, IGovernance, IOffers, IToken, IUsage};
 
 use crate::deployment::{Contract, Deployment, Entry};
 use crate::program::Program;
@@ -25,7 +25,12 @@ pub const STYLUS_DEPLOYER: Address = address!("0xcEcba2F1DC234f70Dd89F2041029807
 pub const ARB_WASM: Address = address!("0x0000000000000000000000000000000000000071");
 
 /// The contracts that obey the escrow.
-const BOUND: [Contract; 3] = [Contract::Offers, Contract::Usage, Contract::Attestation];
+const BOUND: [Contract; 4] = [
+    Contract::Offers,
+    Contract::Usage,
+    Contract::Attestation,
+    Contract::Bonds,
+];
 
 sol! {
     #[sol(rpc)]
@@ -52,6 +57,8 @@ pub struct Setup {
     pub owner: Address,
     /// Seconds from announcing a change until it can be made.
     pub delay: u64,
+    /// Seconds for which an operator's bond can still be lost once it is taken out.
+    pub bond_delay: u64,
     /// Whose verdicts count.
     pub operators: Vec<Address>,
     /// How many of them must agree.
@@ -273,6 +280,18 @@ async fn verify_set_up(
             return differs(contract, "governor", expected, found);
         }
     }
+    let attestation = IAttestation::new(at(Contract::Attestation)?, provider.clone());
+    let (expected, found) = (at(Contract::Bonds)?, attestation.bonds().call().await?);
+    if expected != found {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        return differs(Contract::Attestation, "bonds", expected, found);
+    }
+    let bonds = IBonds::new(expected, provider.clone());
+    let (expected, found) = (setup.bond_delay, bonds.delay().call().await?);
+    if expected != found {
+        let (expected, found) = (format!("{expected} s"), format!("{found} s"));
+        return differs(Contract::Bonds, "delay", expected, found);
+    }
     let delay = governance(provider, deployment)?.delay().call().await?;
     if delay != setup.delay {
         let (expected, found) = (format!("{} s", setup.delay), format!("{delay} s"));
@@ -282,8 +301,8 @@ async fn verify_set_up(
 }
 
 /// Drops the entries that the chain does not confirm. The escrow holds the
-/// addresses of the others, and three of them obey one escrow for good: unless all of them stay,
-/// the escrow goes, and with it whoever is bound. Without their governor all of them go.
+/// addresses of the others, and some of them obey one escrow for good: unless all of them stay,
+/// the escrow goes, and with it whoever is bound. Without their governor all of them go, and who was made with the address of another goes with that.
 async fn keep_what_is_there(
     provider: &DynProvider,
     deployment: &mut Deployment,
@@ -306,6 +325,14 @@ async fn keep_what_is_there(
             deployment.contracts.remove(&contract);
         }
     }
+    for (gone, with) in [
+        (Contract::Token, Contract::Bonds),
+        (Contract::Bonds, Contract::Attestation),
+    ] {
+        if !deployment.contracts.contains_key(&gone) {
+            deployment.contracts.remove(&with);
+        }
+    }
     let whole = BOUND
         .iter()
         .chain(&[Contract::Annex, Contract::Escrow])
@@ -326,7 +353,7 @@ async fn keep_what_is_there(
 }
 
 async fn escrow_of(provider: &DynProvider, contract: Address) -> Result<Address, Error> {
-    // All three of `BOUND` have this function.
+    // All of `BOUND` have this function.
     Ok(IOffers::new(contract, provider.clone())
         .escrow()
         .call()
@@ -337,13 +364,20 @@ async fn escrow_of(provider: &DynProvider, contract: Address) -> Result<Address,
 fn constructor(contract: Contract, setup: &Setup, deployment: &Deployment) -> Result<Bytes, Error> {
     let at = |contract| deployment.get(contract).map(|entry| entry.address);
     let governor = match contract {
-        Contract::Governance => setup.deployer,
+        // The one has an owner instead, the other nobody.
+        Contract::Governance | Contract::Token => setup.deployer,
         _ => at(Contract::Governance)?,
     };
     let params = match contract {
         Contract::Governance => IGovernance::constructorCall {
             owner: setup.deployer,
             delay: setup.delay,
+        }
+        .abi_encode(),
+        Contract::Bonds => IBonds::constructorCall {
+            governor,
+            token: at(Contract::Token)?,
+            delay: setup.bond_delay,
         }
         .abi_encode(),
         Contract::Offers => IOffers::constructorCall { governor }.abi_encode(),
@@ -353,6 +387,7 @@ fn constructor(contract: Contract, setup: &Setup, deployment: &Deployment) -> Re
             operators: setup.operators.clone(),
             quorum: setup.quorum,
             fee: setup.fee,
+            bonds: at(Contract::Bonds)?,
         }
         .abi_encode(),
         // Nothing to construct.
@@ -498,10 +533,13 @@ const _: () = {
     let others = [
         IUsage::bindEscrowCall::SELECTOR,
         IAttestation::bindEscrowCall::SELECTOR,
+        IBonds::bindEscrowCall::SELECTOR,
     ];
     let mut i = 0;
     while i < 4 {
-        assert!(offers[i] == others[0][i] && offers[i] == others[1][i]);
+        assert!(
+            offers[i] == others[0][i] && offers[i] == others[1][i] && offers[i] == others[2][i]
+        );
         i += 1;
     }
 };

@@ -19,6 +19,10 @@ use crate::revert::interfaces;
 pub enum Contract {
     /// Who may change the others, and how long that takes.
     Governance,
+    /// The test token.
+    Token,
+    /// What operators have at stake.
+    Bonds,
     /// What is for sale.
     Offers,
     /// Under which constraints.
@@ -29,26 +33,26 @@ pub enum Contract {
     Annex,
     /// Who has paid and who may be paid.
     Escrow,
-    /// The test token.
-    Token,
 }
 
 impl Contract {
     /// Every contract, in the order in which they are deployed.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Governance,
+        Self::Token,
+        Self::Bonds,
         Self::Offers,
         Self::Usage,
         Self::Attestation,
         Self::Annex,
         Self::Escrow,
-        Self::Token,
     ];
 
     /// The contract's name: of its crate, its wasm file and its entry in a deployment.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Governance => "governance",
+            Self::Bonds => "bonds",
             Self::Offers => "offers",
             Self::Usage => "usage",
             Self::Attestation => "attestation",

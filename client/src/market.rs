@@ -3,9 +3,11 @@
 use alloy::contract::{CallBuilder, CallDecoder};
 use alloy::primitives::{Address, Bytes, U256};
 use alloy::providers::{DynProvider, Provider};
-use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
-use alloy::sol_types::Eip712Domain;
+use alloy::rpc::types::{Filter, TransactionReceipt, TransactionRequest};
+use alloy::sol_types::{Eip712Domain, SolEvent};
+use vouch_abi::IAttestation;
 use vouch_abi::IAttestation::IAttestationInstance;
+use vouch_abi::IBonds::IBondsInstance;
 use vouch_abi::IEscrow::IEscrowInstance;
 use vouch_abi::IGovernance::IGovernanceInstance;
 use vouch_abi::IOffers::IOffersInstance;
@@ -20,6 +22,8 @@ use crate::{Error, verdict};
 pub struct Addresses {
     /// Who may change the others.
     pub governance: Address,
+    /// What operators have at stake.
+    pub bonds: Address,
     /// What is for sale.
     pub offers: Address,
     /// Under which constraints.
@@ -58,6 +62,7 @@ impl Market {
             chain_id: deployment.chain_id,
             addresses: Addresses {
                 governance: address(Contract::Governance)?,
+                bonds: address(Contract::Bonds)?,
                 offers: address(Contract::Offers)?,
                 usage: address(Contract::Usage)?,
                 attestation: address(Contract::Attestation)?,
@@ -81,6 +86,33 @@ impl Market {
     /// The governance contract.
     pub fn governance(&self) -> IGovernanceInstance<DynProvider> {
         IGovernanceInstance::new(self.addresses.governance, self.provider.clone())
+    }
+
+    /// The bonds contract.
+    pub fn bonds(&self) -> IBondsInstance<DynProvider> {
+        IBondsInstance::new(self.addresses.bonds, self.provider.clone())
+    }
+
+    /// Who the operators are, in the order in which they came.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`].
+    pub async fn operators(&self) -> Result<Vec<Address>, Error> {
+        let filter = Filter::new()
+            .address(self.addresses.attestation)
+            .event_signature(IAttestation::OperatorsChanged::SIGNATURE_HASH)
+            .from_block(self.first_block);
+        let mut operators = Vec::new();
+        for log in self.provider.get_logs(&filter).await? {
+            let event = IAttestation::OperatorsChanged::decode_log(&log.inner);
+            let event = event.map_err(|error| Error::Decode {
+                what: "event OperatorsChanged",
+                detail: error.to_string(),
+            })?;
+            operators.retain(|operator| !event.removed.contains(operator));
+            operators.extend_from_slice(&event.added);
+        }
+        Ok(operators)
     }
 
     /// The offers contract.

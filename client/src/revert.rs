@@ -8,7 +8,7 @@ use alloy::hex;
 use alloy::json_abi::{Error as ErrorAbi, JsonAbi};
 use alloy::primitives::Bytes;
 use alloy::sol_types::SolError;
-use vouch_abi::{IAttestation, IContract, IEscrow, IGovernance, IOffers, IToken, IUsage};
+use vouch_abi::{IAttestation, IBonds, IContract, IEscrow, IGovernance, IOffers, IToken, IUsage};
 use vouch_protocol::{Clause, Reason};
 
 use crate::order::State;
@@ -32,10 +32,11 @@ static ERRORS: LazyLock<Vec<ErrorAbi>> = LazyLock::new(|| {
 });
 
 /// The JSON ABI of each interface, by the name of its contract; `contract` is what all share.
-pub fn interfaces() -> [(&'static str, JsonAbi); 7] {
+pub fn interfaces() -> [(&'static str, JsonAbi); 8] {
     [
         ("contract", IContract::abi::contract()),
         ("governance", IGovernance::abi::contract()),
+        ("bonds", IBonds::abi::contract()),
         ("offers", IOffers::abi::contract()),
         ("usage", IUsage::abi::contract()),
         ("attestation", IAttestation::abi::contract()),

@@ -30,6 +30,9 @@ interface IAttestation {
     error InvalidSignature(uint256 index);
     error QuorumNotReached(uint16 expected, uint16 found);
     error DeviceBusy(bytes32 device, bytes24 order, uint64 until);
+    /// The bond is below the minimum of contract `bonds`.
+    error NotBonded(address account);
+    error NotBonds(address caller, address bonds);
 
     /// Checks that a quorum signed the verdict. `signatures` is `r || s || v` of each operator, in
     /// ascending order of their addresses; or, for a verdict of a batch, `proof || signatures ||
@@ -43,6 +46,13 @@ interface IAttestation {
     /// Signers of a digest, or of a batch it is in; reverts unless they are a quorum.
     function signersOf(bytes32 digest, bytes calldata signatures) external view returns (address[] memory signers);
     function setOperators(address[] calldata added, address[] calldata removed, uint16 quorum) external;
+    /// Removes an operator at once: it contradicted itself, or has too little at stake. The quorum stays
+    /// what it is, so where too few are left no verdict is admitted until the governor has added others;
+    /// orders are refunded at their deadlines. For contract `bonds`. Emits `OperatorsChanged`; false for
+    /// who is none; error `NotBonds`.
+    function expel(address operator) external returns (bool removed);
+    /// Where operators have their bonds; zero: they need none.
+    function bonds() external view returns (address account);
     function setFee(uint256 fee) external;
     function isOperator(address account) external view returns (bool active);
     function operatorCount() external view returns (uint16 count);

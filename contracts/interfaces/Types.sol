@@ -2,6 +2,21 @@
 // Written from contracts/abi: UPDATE_ABI=1 cargo test -p vouch-abi
 pragma solidity ^0.8.20;
 
+/// What an operator says about a job beside the verdict itself: which verdict it signed for which
+/// evidence, announced in which block. Signed as EIP-712 typed data in the domain of `Verdict`. Two of one
+/// signer that differ in the verdict alone are a proof against it: no honest operator makes them.
+struct VerdictShare {
+    // EIP-712 digest of the verdict.
+    bytes32 verdict;
+    bytes32 order;
+    uint8 phase;
+    uint8 attempt;
+    bytes32 evidence;
+    bytes32 outputs;
+    // Hash of the block in which the evidence was announced.
+    bytes32 announcedIn;
+}
+
 /// What somebody sells. Its hash, `keccak256(abi.encode(offer))`, is the offer's id: price and
 /// policy cannot change under an id.
 struct Offer {

@@ -96,6 +96,7 @@ async fn a_market_is_deployed_verified_and_taken_up_again() -> Result<()> {
     assert_eq!(first["chainId"], 421_614);
     for contract in [
         "governance",
+        "bonds",
         "offers",
         "usage",
         "attestation",
@@ -150,7 +151,7 @@ async fn an_interrupted_deployment_is_taken_up_where_it_was() -> Result<()> {
     };
     let (after, said) = owner.deployed(&[]).await?;
     let after = addresses(&after);
-    assert_eq!(after.len(), 7);
+    assert_eq!(after.len(), 8);
     for (name, address) in before {
         assert!(said.contains(&format!("{name} kept at")), "{said}");
         assert!(after.contains(&(name, address)), "{after:?}");

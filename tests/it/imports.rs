@@ -14,12 +14,13 @@ struct Rule {
     why: &'static str,
 }
 
-const CONTRACTS: [&str; 6] = [
+const CONTRACTS: [&str; 7] = [
     "offers",
     "usage",
     "escrow",
     "attestation",
     "governance",
+    "bonds",
     "token",
 ];
 
@@ -49,6 +50,7 @@ const RULES: &[Rule] = &[
             "usage",
             "attestation",
             "governance",
+            "bonds",
             "token",
             "vouch-client",
         ],

@@ -11,6 +11,7 @@ mod govern;
 mod imports;
 mod interop;
 mod market;
+mod operator;
 mod session;
 mod stylus;
 mod viem;

@@ -140,6 +140,7 @@ impl World {
             deployer: signer(0)?.address(),
             owner: signer(0)?.address(),
             delay: 0,
+            bond_delay: 3_600,
             operators: operators.iter().map(PrivateKeySigner::address).collect(),
             quorum: options.quorum,
             fee: U256::from(10),

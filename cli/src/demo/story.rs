@@ -196,6 +196,7 @@ impl<'a> Stage<'a> {
             deployer: cast.governor.address(),
             owner: cast.governor.address(),
             delay: crate::deploy::DEVELOPMENT_DELAY,
+            bond_delay: crate::deploy::DEVELOPMENT_DELAY,
             operators: cast.operators.iter().map(Actor::address).collect(),
             quorum: default_quorum(settings.operators),
             fee: U256::ZERO,

@@ -36,7 +36,7 @@ mod tests {
     fn constructors_are_written_as_cargo_stylus_reads_them() {
         assert_eq!(
             constructor(&IAttestation::abi::contract()),
-            "constructor(address governor, address[] operators, uint16 quorum, uint256 fee)\n"
+            "constructor(address governor, address[] operators, uint16 quorum, uint256 fee, address bonds)\n"
         );
         assert_eq!(
             constructor(&IToken::abi::contract()),

@@ -9,7 +9,7 @@ use alloc::{borrow::Cow, vec::Vec};
 use alloy_primitives::{Address, B256, U256, b256, keccak256};
 use alloy_sol_types::Eip712Domain;
 
-use crate::{Offer, Policy, Receipt, Terms, Verdict, codec};
+use crate::{Offer, Policy, Receipt, Terms, Verdict, VerdictShare, codec};
 
 /// `keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")`
 pub const DOMAIN_TYPE: B256 =
@@ -26,6 +26,9 @@ pub const VERDICT_TYPE: B256 =
 /// EIP-712 type hash of `VerdictBatch`.
 pub const VERDICT_BATCH_TYPE: B256 =
     b256!("0xca75bfadd2726ee99f0221162bc02e7fb795bfdea0907fddb90a8fdb9ce4730a");
+/// EIP-712 type hash of `VerdictShare`.
+pub const VERDICT_SHARE_TYPE: B256 =
+    b256!("0xa493a03266b12d944e48a827de6ebaf58e4e367dd6d2f53784b2ad817554c8f7");
 /// EIP-712 type hash of `Counters`.
 pub const COUNTERS_TYPE: B256 =
     b256!("0x1602f7ef96c33f04451a54e06184b6229bc4ed70eccfd1ab5c460de5fae560a0");
@@ -174,6 +177,25 @@ pub fn batch_digest(chain_id: u64, attestation: Address, root: B256) -> B256 {
     )
 }
 
+/// The digest of an operator's statement to the others: equal to
+/// `share.eip712_signing_hash(&verdict_domain(..))`.
+pub fn share_digest(chain_id: u64, attestation: Address, share: &VerdictShare) -> B256 {
+    let struct_hash = hash([
+        VERDICT_SHARE_TYPE,
+        share.verdict,
+        share.order,
+        word(share.phase.into()),
+        word(share.attempt.into()),
+        share.evidence,
+        share.outputs,
+        share.announcedIn,
+    ]);
+    typed_data_digest(
+        domain_separator(DOMAIN_NAME, chain_id, attestation),
+        struct_hash,
+    )
+}
+
 /// EIP-712 struct hash of an EIP-2612 permit.
 pub fn permit_hash(
     owner: Address,
@@ -291,6 +313,10 @@ mod tests {
             VERDICT_BATCH_TYPE,
             VerdictBatch::default().eip712_type_hash()
         );
+        assert_eq!(
+            VERDICT_SHARE_TYPE,
+            VerdictShare::default().eip712_type_hash()
+        );
         assert_eq!(OFFER_TYPE, Offer::default().eip712_type_hash());
         assert_eq!(COUNTERS_TYPE, Counters::default().eip712_type_hash());
         assert_eq!(
@@ -321,6 +347,28 @@ mod tests {
             assert_eq!(
                 verdict_digest(412_346, contract, &verdict),
                 verdict.eip712_signing_hash(&domain)
+            );
+        }
+    }
+
+    #[test]
+    fn statements_are_signed_as_alloy_signs_them() {
+        let contract = Address::repeat_byte(5);
+        let mut share = VerdictShare::default();
+        for change in 0..8 {
+            match change {
+                0 => {}
+                1 => share.verdict = B256::repeat_byte(1),
+                2 => share.order = B256::repeat_byte(2),
+                3 => share.phase = 3,
+                4 => share.attempt = 4,
+                5 => share.evidence = B256::repeat_byte(5),
+                6 => share.outputs = B256::repeat_byte(6),
+                _ => share.announcedIn = B256::repeat_byte(7),
+            }
+            assert_eq!(
+                share_digest(412_346, contract, &share),
+                share.eip712_signing_hash(&verdict_domain(412_346, contract))
             );
         }
     }

@@ -42,9 +42,14 @@ macro_rules! interfaces {
     };
 }
 
+mod bonds;
 mod governance;
 
+pub use bonds::{IBonds, VerdictShare};
 pub use governance::IGovernance;
+
+/// Ids of the development chains: no real money is there, so delays may be short and keys well known.
+pub const DEVELOPMENT: [u64; 2] = [31_337, 412_346];
 
 interfaces! {
     /// What somebody sells. Its hash, `keccak256(abi.encode(offer))`, is the offer's id: price and
@@ -403,7 +408,7 @@ interfaces! {
 
     /// Who may say what the hardware showed, and what they said.
     interface IAttestation {
-        constructor(address governor, address[] operators, uint16 quorum, uint256 fee);
+        constructor(address governor, address[] operators, uint16 quorum, uint256 fee, address bonds);
 
         event OperatorsChanged(address[] added, address[] removed, uint16 quorum);
         event FeeChanged(uint256 fee);
@@ -429,6 +434,9 @@ interfaces! {
         error InvalidSignature(uint256 index);
         error QuorumNotReached(uint16 expected, uint16 found);
         error DeviceBusy(bytes32 device, bytes24 order, uint64 until);
+        /// The bond is below the minimum of contract `bonds`.
+        error NotBonded(address account);
+        error NotBonds(address caller, address bonds);
 
         /// Checks that a quorum signed the verdict. `signatures` is `r || s || v` of each operator, in
         /// ascending order of their addresses; or, for a verdict of a batch, `proof || signatures ||
@@ -442,6 +450,13 @@ interfaces! {
         /// Signers of a digest, or of a batch it is in; reverts unless they are a quorum.
         function signersOf(bytes32 digest, bytes signatures) external view returns (address[] signers);
         function setOperators(address[] added, address[] removed, uint16 quorum) external;
+        /// Removes an operator at once: it contradicted itself, or has too little at stake. The quorum stays
+        /// what it is, so where too few are left no verdict is admitted until the governor has added others;
+        /// orders are refunded at their deadlines. For contract `bonds`. Emits `OperatorsChanged`; false for
+        /// who is none; error `NotBonds`.
+        function expel(address operator) external returns (bool removed);
+        /// Where operators have their bonds; zero: they need none.
+        function bonds() external view returns (address account);
         function setFee(uint256 fee) external;
         function isOperator(address account) external view returns (bool active);
         function operatorCount() external view returns (uint16 count);

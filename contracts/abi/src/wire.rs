@@ -10,9 +10,9 @@ use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 
 use crate::{
-    Counters, DatasetMeasure, Deadlines, Dispute, IArbSys, IAttestation, IContract, IEscrow,
-    IGovernance, IOffers, ISigner, IToken, IUsage, Leg, LegRequest, Offer, OrderRecord,
-    OrderRequest, Policy, Receipt, Requirements, Terms, Verdict,
+    Counters, DatasetMeasure, Deadlines, Dispute, IArbSys, IAttestation, IBonds, IContract,
+    IEscrow, IGovernance, IOffers, ISigner, IToken, IUsage, Leg, LegRequest, Offer, OrderRecord,
+    OrderRequest, Policy, Receipt, Requirements, Terms, Verdict, VerdictShare,
     codec::{Codec, Fields, Reader, Writer},
 };
 
@@ -284,6 +284,10 @@ structs! {
     }
     OrderRecord { state: u8, sinceBlock: u64, startedAt: u64, finishedAt: u64, commitment: B256 }
     Dispute { challenger: Address, deadline: u64, resolver: Address }
+    VerdictShare {
+        verdict: B256, order: B256, phase: u8, attempt: u8, evidence: B256, outputs: B256,
+        announcedIn: B256,
+    }
     IUsage::Use {
         buyer: Address, provider: Address, purpose: u8, maxDuration: u32, workload: B256,
     }
@@ -359,6 +363,25 @@ calls! {
     IEscrow::attestationCall {}
     IEscrow::annexCall {}
     IEscrow::governorCall {}
+    IAttestation::expelCall { operator: Address }
+    IAttestation::bondsCall {}
+    IBonds::bondCall { operator: Address, amount: U256 }
+    IBonds::unbondCall { amount: U256 }
+    IBonds::withdrawCall {}
+    IBonds::slashCall {
+        first: VerdictShare, firstSignature: Bytes, second: VerdictShare, secondSignature: Bytes,
+    }
+    IBonds::evictCall { operator: Address }
+    IBonds::setMinimumCall { minimum: U256 }
+    IBonds::minimumCall {}
+    IBonds::isBondedCall { operator: Address }
+    IBonds::bondOfCall { operator: Address }
+    IBonds::rewardOfCall { account: Address }
+    IBonds::tokenCall {}
+    IBonds::delayCall {}
+    IBonds::bindEscrowCall { escrow: Address }
+    IBonds::governorCall {}
+    IBonds::escrowCall {}
     IGovernance::scheduleCall { target: Address, data: Bytes }
     IGovernance::cancelCall { operation: B256 }
     IGovernance::executeCall { target: Address, data: Bytes }
@@ -465,6 +488,23 @@ errors! {
     IEscrow::TokenRefused { token: Address, expected: U256, received: U256 }
     IEscrow::NothingToWithdraw { account: Address, token: Address }
     IEscrow::GasTooLow { expected: u64, found: u64 }
+    IAttestation::NotBonded { account: Address }
+    IAttestation::NotBonds { caller: Address, bonds: Address }
+    IBonds::NotGovernor { caller: Address }
+    IBonds::EscrowAlreadyBound { escrow: Address }
+    IBonds::Reentered {}
+    IBonds::ZeroAmount {}
+    IBonds::DelayOutOfRange { delay: u64, least: u64, most: u64 }
+    IBonds::BondTooLow { operator: Address, bond: U256, needed: U256 }
+    IBonds::Sufficient { operator: Address, bond: U256, minimum: U256 }
+    IBonds::StillBonded { until: u64, time: u64 }
+    IBonds::NothingToWithdraw { account: Address }
+    IBonds::TokenRefused { token: Address, expected: U256, received: U256 }
+    IBonds::InvalidSignature { index: U256 }
+    IBonds::TwoSigners { first: Address, second: Address }
+    IBonds::NoContradiction {}
+    IBonds::AlreadySlashed { operator: Address }
+    IBonds::NothingToSlash { operator: Address }
     IGovernance::NotOwner { caller: Address, owner: Address }
     IGovernance::NotProposed { caller: Address, proposed: Address }
     IGovernance::DelayOutOfRange { delay: u64, least: u64, most: u64 }
@@ -494,12 +534,14 @@ returns! {
     IOffers::constructorCall { governor: Address }
     IUsage::constructorCall { governor: Address }
     IAttestation::constructorCall {
-        governor: Address, operators: Vec<Address>, quorum: u16, fee: U256,
+        governor: Address, operators: Vec<Address>, quorum: u16, fee: U256, bonds: Address,
     }
     IEscrow::constructorCall {
         governor: Address, offers: Address, usage: Address, attestation: Address,
         annex: Address,
     }
+    IBonds::constructorCall { governor: Address, token: Address, delay: u64 }
+    IBonds::bondOfReturn { bonded: U256, leaving: U256, until: u64 }
     IGovernance::constructorCall { owner: Address, delay: u64 }
     IGovernance::scheduledReturn { from: u64, until: u64 }
     IToken::constructorCall { name: String, symbol: String }
@@ -514,6 +556,14 @@ events! {
     IOffers::OfferCancelled [offer: B256, owner: Address] {}
     IOffers::EscrowBound [] { escrow: Address }
     IUsage::PolicyPublished [policy: B256, publisher: Address] { terms: Policy }
+    IBonds::Bonded [operator: Address, payer: Address] { amount: U256 }
+    IBonds::Unbonding [operator: Address] { amount: U256, until: u64 }
+    IBonds::Withdrawn [operator: Address] { amount: U256 }
+    IBonds::MinimumChanged [] { minimum: U256 }
+    IBonds::EscrowBound [] { escrow: Address }
+    IBonds::Slashed [operator: Address, reporter: Address] {
+        amount: U256, reward: U256, first: B256, second: B256,
+    }
     IGovernance::OwnerProposed [owner: Address, proposed: Address] {}
     IGovernance::OwnerChanged [previous: Address, owner: Address] {}
     IGovernance::OperationScheduled [operation: B256, target: Address] {

@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf};
 
 use alloy_sol_types::private::alloy_json_abi::JsonAbi;
-use vouch_abi::{IAttestation, IContract, IEscrow, IGovernance, IOffers, IToken, IUsage};
+use vouch_abi::{IAttestation, IBonds, IContract, IEscrow, IGovernance, IOffers, IToken, IUsage};
 
 #[test]
 fn committed_abis_are_up_to_date() {
@@ -13,6 +13,7 @@ fn committed_abis_are_up_to_date() {
         ("Usage", IUsage::abi::contract()),
         ("Escrow", IEscrow::abi::contract()),
         ("Attestation", IAttestation::abi::contract()),
+        ("Bonds", IBonds::abi::contract()),
         ("Governance", IGovernance::abi::contract()),
         ("Token", IToken::abi::contract()),
     ] {

@@ -2,8 +2,9 @@
 //!
 //! **Decides** whether a quorum of operators signed a verdict, and which order a device serves.
 //!
-//! **Trusts** the governor to name operators, quorum and fee, and to bind the escrow, once; a quorum
-//! of operators to sign only what the evidence shows.
+//! **Trusts** the governor to name operators, quorum and fee, and to bind the escrow, once; contract
+//! `bonds` to say who has enough at stake, and to expel who has not; a quorum of operators to sign only
+//! what the evidence shows.
 //!
 //! **Leaves alone** what a verdict does to an order and its money (contract `escrow`).
 //!
@@ -28,7 +29,7 @@ use stylus_sdk::{
     },
 };
 use vouch_abi::{
-    IAttestation, IContract, Verdict,
+    IAttestation, IBonds, IContract, Verdict,
     call::{self, Answer, Revert},
     codec, dispatch, id,
     signature::ECRECOVER,
@@ -55,6 +56,8 @@ pub struct Attestation {
     batches: StorageMap<B256, StorageB256>,
     /// [`Holder`]s by device.
     devices: StorageMap<B256, StorageB256>,
+    /// Where operators have something at stake; zero: they need not.
+    bonds: StorageAddress,
 }
 
 mod entrypoint {
@@ -93,6 +96,10 @@ impl Attestation {
                 call::returns::<IAttestation::signersOfCall>(signers)
             },
             call: IAttestation::setOperatorsCall => self.set_operators(call.added, call.removed, call.quorum),
+            call: IAttestation::expelCall => self.expel(call.operator),
+            call: IAttestation::bondsCall => {
+                call::returns::<IAttestation::bondsCall>(self.bonds.get())
+            },
             call: IAttestation::setFeeCall => self.set_fee(call.fee),
             call: IAttestation::isOperatorCall => {
                 call::returns::<IAttestation::isOperatorCall>(self.is_operator(call.account))
@@ -121,6 +128,7 @@ impl Attestation {
             operators,
             quorum,
             fee,
+            bonds,
         } = arguments;
         if !self.governor.get().is_zero() {
             return Err(IContract::AlreadyConstructed {}.into());
@@ -130,6 +138,8 @@ impl Attestation {
         }
         self.governor.set(governor);
         self.change_operators(operators, vec![], quorum)?;
+        // Those of the beginning had no chance to bond anything yet: whoever stays without is evicted there.
+        self.bonds.set(bonds);
         self.change_fee(fee);
         Ok(vec![])
     }
@@ -262,15 +272,8 @@ impl Attestation {
     ) -> Result<(), Revert> {
         let mut count: u16 = self.count.get().to();
         for &signer in &removed {
-            let place = self.places.replace(signer, U8::ZERO);
-            if place.is_zero() {
+            if !self.remove(signer, count) {
                 return Err(IAttestation::NotOperator { signer }.into());
-            }
-            // The last one takes the place, so that places stay without gaps.
-            let last = self.operators.take(U8::from(count.saturating_sub(1)));
-            if last != signer {
-                self.operators.insert(place.wrapping_sub(U8::ONE), last);
-                self.places.insert(last, place);
             }
             count = count.saturating_sub(1);
         }
@@ -282,6 +285,9 @@ impl Attestation {
                 let limit = U256::from(MAX_OPERATORS);
                 return Err(IAttestation::TooManyOperators { limit }.into());
             }
+            if !self.is_bonded(account)? {
+                return Err(IAttestation::NotBonded { account }.into());
+            }
             self.operators.insert(U8::from(count), account);
             count = count.saturating_add(1);
             if !self.places.replace(account, U8::from(count)).is_zero() {
@@ -289,16 +295,61 @@ impl Attestation {
             }
         }
         rules::check_quorum(quorum, count)?;
+        self.end_epoch(count, added, removed, quorum);
+        Ok(())
+    }
+
+    /// Takes an operator out; whether it was one. There were `count`.
+    fn remove(&mut self, signer: Address, count: u16) -> bool {
+        let place = self.places.replace(signer, U8::ZERO);
+        if place.is_zero() {
+            return false;
+        }
+        // The last one takes the place, so that places stay without gaps.
+        let last = self.operators.take(U8::from(count.saturating_sub(1)));
+        if last != signer {
+            self.operators.insert(place.wrapping_sub(U8::ONE), last);
+            self.places.insert(last, place);
+        }
+        true
+    }
+
+    /// What was remembered of the old operators is worth nothing any more.
+    fn end_epoch(&mut self, count: u16, added: Vec<Address>, removed: Vec<Address>, quorum: u16) {
         self.count.set(U16::from(count));
         self.quorum.set(U16::from(quorum));
-        // What was remembered of the old ones is worth nothing any more.
         self.epoch.set(self.epoch.get().wrapping_add(U64::ONE));
         self.log(&IAttestation::OperatorsChanged {
             added,
             removed,
             quorum,
         });
-        Ok(())
+    }
+
+    fn expel(&mut self, operator: Address) -> Answer {
+        let (caller, bonds) = (self.vm().msg_sender(), self.bonds.get());
+        if caller != bonds {
+            return Err(IAttestation::NotBonds { caller, bonds }.into());
+        }
+        let count: u16 = self.count.get().to();
+        let removed = self.remove(operator, count);
+        if removed {
+            let quorum = self.quorum.get().to();
+            self.end_epoch(count.saturating_sub(1), vec![], vec![operator], quorum);
+        }
+        call::returns::<IAttestation::expelCall>(removed)
+    }
+
+    fn is_bonded(&self, operator: Address) -> Result<bool, Revert> {
+        let bonds = self.bonds.get();
+        if bonds.is_zero() {
+            return Ok(true);
+        }
+        let question = call::encode(&IBonds::isBondedCall { operator });
+        // A static call: nothing of this contract's storage is touched meanwhile.
+        let answer = unsafe { RawCall::new_static(self.vm()).call(bonds, &question) };
+        let answer = answer.map_err(Revert)?;
+        codec::decode(&answer).ok_or_else(|| IContract::UnexpectedAnswer { from: bonds }.into())
     }
 
     fn set_fee(&mut self, fee: U256) -> Answer {

@@ -6,7 +6,7 @@ use attestation::Attestation;
 use stylus_test::{AccountAccess, ChainAccess, TestVM};
 use vouch_abi::{
     IAttestation::{self, IAttestationCalls},
-    IContract, Verdict,
+    IBonds, IContract, Verdict,
     call::{self, Revert, SolCall},
     id,
 };
@@ -14,6 +14,7 @@ use vouch_abi::{
 const GOVERNOR: Address = Address::repeat_byte(1);
 const ESCROW: Address = Address::repeat_byte(2);
 const OTHER: Address = Address::repeat_byte(9);
+const BONDS: Address = Address::repeat_byte(3);
 const OPERATORS: [Address; 3] = [
     Address::repeat_byte(0xa1),
     Address::repeat_byte(0xa2),
@@ -33,6 +34,7 @@ fn construct(operators: &[Address], quorum: u16) -> Vec<u8> {
         operators: operators.to_vec(),
         quorum,
         fee: U256::from(50),
+        bonds: BONDS,
     })
 }
 
@@ -94,6 +96,13 @@ impl World {
         let admitted = self.send(ESCROW, &call)?;
         assert_eq!(admitted.signers, signers);
         Ok(admitted.digest)
+    }
+
+    /// What contract `bonds` says of an account.
+    fn bonded(&self, operator: Address, enough: bool) {
+        let question = IBonds::isBondedCall { operator }.abi_encode();
+        let answer = B256::with_last_byte(u8::from(enough)).to_vec();
+        self.vm.mock_static_call(BONDS, question, Ok(answer));
     }
 
     fn holder(&mut self, device: B256) -> (Vec<u8>, u64) {
@@ -207,6 +216,9 @@ fn places_stay_without_gaps_when_operators_change() {
         removed: removed.to_vec(),
         quorum: 1,
     };
+    for account in more.iter().chain([&OTHER]) {
+        world.bonded(*account, true);
+    }
     world.send(GOVERNOR, &change(&more, &[])).unwrap();
     let expected = IAttestation::TooManyOperators {
         limit: U256::from(64),
@@ -218,6 +230,7 @@ fn places_stay_without_gaps_when_operators_change() {
     world
         .send(GOVERNOR, &change(&[OTHER], &[OPERATORS[0], more[60]]))
         .unwrap();
+    world.bonded(OTHER, true);
     let expected: Revert = IAttestation::AlreadyOperator { account: OTHER }.into();
     assert_eq!(world.refused(GOVERNOR, &change(&[OTHER], &[])), expected);
     // Each signs a root, and is the one that is remembered for it.
@@ -261,6 +274,7 @@ fn the_governor_changes_operators_within_the_rules() {
     assert_eq!(world.refused(OTHER, &change(&[OTHER], &[], 1)), refused);
     let refused: Revert = IAttestation::NotOperator { signer: OTHER }.into();
     assert_eq!(world.refused(GOVERNOR, &change(&[], &[OTHER], 1)), refused);
+    world.bonded(OPERATORS[0], true);
     let refused: Revert = IAttestation::AlreadyOperator {
         account: OPERATORS[0],
     }
@@ -330,4 +344,45 @@ fn only_the_governor_sets_the_fee() {
         world.send(OTHER, &IAttestation::feeCall {}),
         Ok(U256::from(7))
     );
+}
+
+#[test]
+fn only_who_has_enough_at_stake_is_added() {
+    let mut world = World::new();
+    let change = IAttestation::setOperatorsCall {
+        added: vec![OTHER],
+        removed: vec![],
+        quorum: 1,
+    };
+    world.bonded(OTHER, false);
+    let expected = IAttestation::NotBonded { account: OTHER };
+    assert_eq!(world.refused(GOVERNOR, &change), expected.into());
+    world.bonded(OTHER, true);
+    world.send(GOVERNOR, &change).unwrap();
+}
+
+#[test]
+fn contract_bonds_expels_at_once_whatever_the_quorum() {
+    let mut world = World::new();
+    let expel = |operator| IAttestation::expelCall { operator };
+    for caller in [GOVERNOR, OPERATORS[1], OTHER, ESCROW] {
+        let expected = IAttestation::NotBonds {
+            caller,
+            bonds: BONDS,
+        };
+        let refused = world.refused(caller, &expel(OPERATORS[0]));
+        assert_eq!(refused, expected.into());
+    }
+    assert_eq!(world.send(BONDS, &expel(OTHER)), Ok(false), "no operator");
+    for operator in OPERATORS {
+        assert_eq!(world.send(BONDS, &expel(operator)), Ok(true));
+        let expected = IAttestation::NotOperator { signer: operator };
+        let admitted = world.admit(&verdict(1, 1, 0), &[operator]);
+        assert_eq!(admitted, Err(expected.into()));
+        assert_eq!(world.send(BONDS, &expel(operator)), Ok(false), "once");
+    }
+    let count = world.send(OTHER, &IAttestation::operatorCountCall {});
+    assert_eq!(count, Ok(0));
+    let quorum = world.send(OTHER, &IAttestation::quorumCall {});
+    assert_eq!(quorum, Ok(1), "nobody reaches it now");
 }

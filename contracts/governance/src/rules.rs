@@ -1,7 +1,7 @@
 //! How long changes take.
 
 use alloy_primitives::B256;
-use vouch_abi::{IGovernance, call::Revert};
+use vouch_abi::{DEVELOPMENT, IGovernance, call::Revert};
 
 const DAY: u64 = 86_400;
 /// Least delay of a market with real money, in seconds.
@@ -11,9 +11,6 @@ pub const MOST_DELAY: u64 = 30 * DAY;
 /// Seconds for which a call can be made once its delay is over. What nobody has called by then was
 /// forgotten, and would come as a surprise later.
 pub const GRACE: u64 = 14 * DAY;
-
-/// Chains without real money: there the delay may be anything up to [`MOST_DELAY`].
-const DEVELOPMENT: [u64; 2] = [31_337, 412_346];
 
 /// Refuses delays that are no warning, or that never end.
 ///

@@ -5,27 +5,13 @@
 use alloy::primitives::{B256, Bytes};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use alloy::sol;
 use alloy::sol_types::{Eip712Domain, SolStruct, SolValue};
 use serde::{Deserialize, Serialize};
-use vouch_abi::Verdict;
+use vouch_abi::{Verdict, VerdictShare};
 use vouch_client::verdict::{Signed, digest};
 
 use crate::store::model::{JobId, Share, StoredVerdict};
 use crate::time::now_ms;
-
-sol! {
-    /// What the second signature covers.
-    struct VerdictShare {
-        bytes32 verdict;
-        bytes32 order;
-        uint8 phase;
-        uint8 attempt;
-        bytes32 evidence;
-        bytes32 outputs;
-        bytes32 announcedIn;
-    }
-}
 
 /// An operator's verdict about a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

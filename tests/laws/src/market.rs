@@ -9,8 +9,8 @@ use alloy::sol_types::{SolCall, SolConstructor};
 use anyhow::{Context, Result};
 use vouch_abi::call::CONSTRUCTOR;
 use vouch_abi::{
-    IAttestation, IEscrow, IGovernance, IOffers, IToken, IUsage, LegRequest, Offer, OrderRequest,
-    Policy, Terms, Verdict,
+    IAttestation, IBonds, IEscrow, IGovernance, IOffers, IToken, IUsage, LegRequest, Offer,
+    OrderRequest, Policy, Terms, Verdict,
 };
 use vouch_client::deploy::STYLUS_DEPLOYER;
 use vouch_client::order::{Schedule, Wish, leg};
@@ -78,6 +78,8 @@ pub const MAX_USES_PER_BUYER: u64 = 8;
 pub const PACE: u64 = 1_000;
 /// Operators at first, of [`Market::keys`]; the others are not.
 pub const OPERATORS: usize = 3;
+/// Seconds for which a bond can still be lost once it is taken out.
+pub const BOND_DELAY: u64 = 100_000;
 /// How many of them must agree.
 pub const QUORUM: usize = 2;
 
@@ -88,6 +90,8 @@ const INFER: u8 = 1 << 2;
 pub struct Market {
     /// The chain.
     pub lab: Lab,
+    /// What operators have at stake, in the first token.
+    pub bonds: Address,
     /// What is for sale.
     pub offers: Address,
     /// Under which constraints.
@@ -151,6 +155,20 @@ impl Market {
         keys.sort_by_key(PrivateKeySigner::address);
         let governor = GOVERNOR;
         let operators = keys.iter().take(OPERATORS).map(PrivateKeySigner::address);
+        let code = creation_code("Trouble.sol", "Trouble")?;
+        let tokens = [
+            lab.create(GOVERNOR, code.clone())?,
+            lab.create(GOVERNOR, code)?,
+        ];
+        let bonds = program(
+            &mut lab,
+            "bonds",
+            &IBonds::constructorCall {
+                governor,
+                token: tokens[0],
+                delay: BOND_DELAY,
+            },
+        )?;
         let offers = program(&mut lab, "offers", &IOffers::constructorCall { governor })?;
         let usage = program(&mut lab, "usage", &IUsage::constructorCall { governor })?;
         let attestation = program(
@@ -161,6 +179,7 @@ impl Market {
                 operators: operators.collect(),
                 quorum: u16::try_from(QUORUM)?,
                 fee: U256::from(10),
+                bonds,
             },
         )?;
         let annex = program_with(&mut lab, "annex", CONSTRUCTOR.into())?;
@@ -175,13 +194,9 @@ impl Market {
                 annex,
             },
         )?;
-        let code = creation_code("Trouble.sol", "Trouble")?;
-        let tokens = [
-            lab.create(GOVERNOR, code.clone())?,
-            lab.create(GOVERNOR, code)?,
-        ];
         let mut market = Self {
             lab,
+            bonds,
             offers,
             usage,
             attestation,
@@ -190,8 +205,8 @@ impl Market {
             keys,
             legs: Default::default(),
         };
-        for contract in [offers, usage, attestation] {
-            // The three have the same function.
+        for contract in [offers, usage, attestation, bonds] {
+            // All have the same function.
             market.must(GOVERNOR, contract, &IOffers::bindEscrowCall { escrow })?;
         }
         for token in tokens {

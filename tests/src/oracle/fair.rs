@@ -75,6 +75,7 @@ impl Fair {
             deployer: signer(0)?.address(),
             owner: signer(0)?.address(),
             delay: 0,
+            bond_delay: 3_600,
             operators: operators.iter().map(PrivateKeySigner::address).collect(),
             quorum: size.quorum,
             fee: U256::from(10),

@@ -2,6 +2,7 @@
 
 mod amounts;
 mod batches;
+mod bonds;
 mod disputes;
 mod governance;
 mod multicall;
