@@ -271,7 +271,7 @@ mod tests {
                 "bank",
                 "setFee",
                 &["1"][..],
-                "expected one of governance, offers",
+                "expected one of governance, bonds",
             ),
             ("attestation", "setFees", &["1"], "has no function setFees"),
             ("attestation", "fee", &[], "has no function fee"),
