@@ -7,7 +7,7 @@ use alloy::providers::{DynProvider, Provider};
 use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::sol;
 use alloy::sol_types::abi::TokenSeq;
-use alloy::sol_types::{SolType, SolValue};
+use alloy::sol_types::{SolCall, SolType, SolValue};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use vouch_abi::{IEscrow, OrderRequest, Receipt, Terms};
@@ -24,6 +24,8 @@ sol! {
         function setDeaf(bool to) external;
         function outputs() external view returns (bytes32);
         function calls() external view returns (uint256);
+        function entered() external view returns (bool);
+        function addCall(address target, bytes with) external;
     }
 
     #[sol(rpc)]
@@ -203,7 +205,25 @@ async fn a_contract_buys_and_is_told_the_result_once() -> Result<()> {
     send(contract.setDeaf(true)).await?;
     refused(deliver(&receipt).await, "Deaf()");
     send(contract.setDeaf(false)).await?;
+    // One that calls back while it is told gets nowhere: not told again, nothing paid, nothing refunded.
+    let terms = placed.terms.clone();
+    let token = terms.token;
+    let again = [
+        selector("Delivery.deliver").await?,
+        (receipt.clone(),).abi_encode_params(),
+    ]
+    .concat();
+    let escrow = integration.world.stranger.market.addresses.escrow;
+    let back = [
+        (delivery, again),
+        (escrow, IEscrow::refundCall { terms }.abi_encode()),
+        (escrow, IEscrow::withdrawCall { token }.abi_encode()),
+    ];
+    for (target, data) in back {
+        send(contract.addCall(target, data.into())).await?;
+    }
     deliver(&receipt).await?;
+    assert!(!contract.entered().call().await?, "from inside a callback");
     assert_eq!(contract.outputs().call().await?, receipt.outputs);
     assert_eq!(contract.calls().call().await?, U256::from(1));
     refused(deliver(&receipt).await, "AlreadyDelivered(bytes32)");

@@ -17,6 +17,10 @@ contract Buyer is IResultConsumer {
     uint256 public calls;
     /// Refuses to be told, for as long as it is set.
     bool public deaf;
+    /// Whether a call made while it was told ever succeeded.
+    bool public entered;
+    address[] private targets;
+    bytes[] private data;
 
     error NotDelivery(address caller);
     error Deaf();
@@ -36,11 +40,21 @@ contract Buyer is IResultConsumer {
         deaf = to;
     }
 
+    /// Makes this call too while it is told.
+    function addCall(address target, bytes calldata with) external {
+        targets.push(target);
+        data.push(with);
+    }
+
     function onResult(Receipt calldata receipt) external {
         if (msg.sender != delivery) revert NotDelivery(msg.sender);
         if (deaf) revert Deaf();
         calls++;
         outputs = receipt.outputs;
+        for (uint256 i = 0; i < targets.length; i++) {
+            (bool ok,) = targets[i].call(data[i]);
+            if (ok) entered = true;
+        }
     }
 
     fallback() external payable {

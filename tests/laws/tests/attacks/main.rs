@@ -1,4 +1,25 @@
 //! Attacks on the market, each named, on the contracts as a chain runs them.
+//!
+//! | attack | tests |
+//! | --- | --- |
+//! | reentrancy through a token | `tokens::reentrancy_through_a_token_gets_nowhere`, `multicall::a_batch_cannot_be_entered_from_a_token_nor_enter_itself`, `bonds::a_token_that_misbehaves_bonds_and_takes_nothing` |
+//! | reentrancy through a callback | `vouch-tests`: `interop::a_contract_buys_and_is_told_the_result_once`; through an owner's signature: `owners::an_owner_changes_nothing_while_it_is_asked`; through a governed contract: `governance::a_target_that_reenters_finds_nothing_to_execute` |
+//! | signature replay across chain, contract, order, phase, attempt | `quorum::a_signature_of_another_chain_is_worth_nothing`, `quorum::a_signature_for_another_contract_is_worth_nothing`, `quorum::a_verdict_of_another_order_phase_or_attempt_is_worth_nothing`, `bonds::a_proof_is_not_made_of_others_signatures` |
+//! | verdicts replayed, reordered, duplicated | `quorum::a_paid_order_is_not_paid_again`, `multicall::one_verdict_does_not_count_twice_in_a_batch`, `time::verdicts_of_another_time_do_not_count` |
+//! | malleable signatures | `quorum::the_other_form_of_a_signature_is_refused` |
+//! | a quorum with duplicate or removed operators | `quorum::one_operator_is_not_two`, `quorum::a_removed_operator_no_longer_counts`, `batches::a_remembered_root_ends_with_the_operators_who_signed_it`, `bonds::a_quorum_remembered_for_a_batch_ends_with_its_signer` |
+//! | operators that contradict themselves or have nothing at stake | `bonds::*` |
+//! | front-run price and policy swaps | `swaps::a_price_cannot_change_under_an_order`, `swaps::a_policy_cannot_change_under_an_offer` |
+//! | owners that are contracts and revert, burn gas, lie, change their mind | `owners::*` |
+//! | griefing of refunds | `time::nobody_holds_up_a_refund`, `tokens::a_token_cannot_hold_up_a_refund`, `tokens::a_refund_cannot_be_starved_into_credits` |
+//! | griefing by disputes | `disputes::*` |
+//! | overflow at every arithmetic boundary | `amounts::sums_that_do_not_fit_are_refused`, `amounts::the_largest_order_is_refused_by_its_token_only`, `amounts::deadlines_at_the_end_of_time_are_deadlines` |
+//! | storage collision | `tokens::storage_of_one_thing_is_not_storage_of_another`, `multicall::the_annex_alone_is_an_empty_house` |
+//! | dust, zero amounts | `amounts::dust_is_paid_to_the_unit`, `amounts::amounts_of_zero_are_amounts` |
+//! | past deadlines | `time::orders_whose_deadlines_lie_behind_are_not_placed`, `time::the_last_second_counts_and_the_next_does_not` |
+//! | Merkle second preimage | `swaps::an_inner_node_of_the_tree_is_no_workload`, `batches::an_inner_node_is_no_verdict_and_a_verdict_no_root` |
+//! | permit front-running | `tokens::a_permit_that_somebody_else_brings_first_stops_nobody` |
+//! | changes of the market made early, twice, otherwise than announced; ownership taken | `governance::*` |
 
 mod amounts;
 mod batches;
@@ -6,6 +27,7 @@ mod bonds;
 mod disputes;
 mod governance;
 mod multicall;
+mod owners;
 mod quorum;
 mod swaps;
 mod time;
@@ -80,4 +102,30 @@ fn balanced(market: &mut Market) {
             "token {token}"
         );
     }
+}
+
+/// The table above names tests that are there.
+#[test]
+fn the_table_of_attacks_names_tests() {
+    let folder = |name: &str| format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
+    let table = include_str!("main.rs")
+        .lines()
+        .filter(|line| line.starts_with("//! |"))
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .filter_map(|name| name.split_once("::"));
+    let mut named = 0;
+    for (module, test) in table {
+        let places = [folder("tests/attacks"), folder("../it")];
+        let source: String = places
+            .iter()
+            .filter_map(|place| std::fs::read_to_string(format!("{place}/{module}.rs")).ok())
+            .collect();
+        let is_there = match test {
+            "*" => source.contains("#[test]"),
+            test => source.contains(&format!("fn {test}(")),
+        };
+        assert!(is_there, "{module}::{test}");
+        named += 1;
+    }
+    assert!(named > 30, "only {named} tests are named");
 }
