@@ -264,19 +264,30 @@ impl Sources {
 }
 
 async fn read_limited(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, BundleError> {
-    let size = match tokio::fs::metadata(path).await {
-        Ok(meta) if meta.is_file() => meta.len(),
-        Ok(_) => return Ok(None),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(disk(path, source)),
-    };
-    if size > limit {
-        return Err(BundleError::TooLarge { limit });
-    }
-    match tokio::fs::read(path).await {
+    let path = path.to_owned();
+    // One visit to a thread that may block, not one for each question to the disk.
+    let read = tokio::task::spawn_blocking({
+        let path = path.clone();
+        move || {
+            let file = std::fs::File::open(&path)?;
+            let meta = file.metadata()?;
+            if !meta.is_file() {
+                return Err(std::io::ErrorKind::NotFound.into());
+            }
+            let mut bytes = Vec::with_capacity(meta.len().min(limit) as usize);
+            // One byte more than allowed shows that there are more.
+            std::io::Read::read_to_end(
+                &mut std::io::Read::take(file, limit.saturating_add(1)),
+                &mut bytes,
+            )?;
+            Ok(bytes)
+        }
+    });
+    match read.await.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
+        Ok(bytes) if bytes.len() as u64 > limit => Err(BundleError::TooLarge { limit }),
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(disk(path, source)),
+        Err(source) => Err(disk(&path, source)),
     }
 }
 

@@ -10,7 +10,7 @@ use alloy::providers::{DynProvider, Provider};
 use anyhow::Context;
 use futures::StreamExt;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use vouch_client::{Deployment, Market, connect};
 use vouch_evidence::Anchors;
@@ -24,6 +24,7 @@ use crate::keys::Signers;
 use crate::leader::Leader;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
+use crate::policies::Policies;
 use crate::quorum::Exchange;
 use crate::store::model::JobId;
 use crate::store::{MarketId, Store};
@@ -217,6 +218,8 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
         anchors,
         exchange: Arc::clone(&exchange),
         supplier,
+        verifying: Semaphore::new(config.server.workers),
+        policies: Policies::default(),
         stagger: Duration::from_millis(config.quorum.stagger_ms),
         head: leader.head.clone(),
         metrics: Arc::clone(&metrics),

@@ -33,6 +33,7 @@ pub mod leader;
 pub mod metrics;
 pub mod outbox;
 pub mod pipeline;
+pub mod policies;
 pub mod quorum;
 pub mod store;
 pub mod time;

@@ -1,37 +1,42 @@
 //! Sends what is in the outbox, one sender for one gas key.
 //!
-//! A transaction is signed and written to the store before it is first broadcast, so its nonce and
-//! hash survive a crash. An entry leaves when the chain shows its job decided and its nonce used.
+//! A transaction is signed and on disk before it is first broadcast, so its nonce and hash survive a
+//! crash. An entry leaves when the chain shows its job decided and its nonce used.
+//!
+//! What all entries have in common is asked for once in each round: fees, and which nonces are used. Several
+//! verdicts go in one transaction; all of its entries have its nonce and hashes, and one carries its bytes.
 
-use std::collections::HashMap;
+mod follow;
+mod launch;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alloy::eips::Encodable2718;
-use alloy::network::{EthereumWallet, NetworkWallet, TransactionBuilder};
-use alloy::primitives::{Address, B256};
+use alloy::network::EthereumWallet;
+use alloy::primitives::Address;
 use alloy::providers::{DynProvider, Provider};
-use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::signers::local::PrivateKeySigner;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use vouch_client::{Error, market};
+use vouch_client::Error;
 
 use crate::chain::Endpoints;
 use crate::metrics::Metrics;
 use crate::pipeline::backoff;
-use crate::store::model::{BlockRef, Flight, JobId, Mined, OutboxEntry, Stage, Trouble};
+use crate::store::model::{BlockRef, Flight, JobId, Stage, Trouble};
 use crate::store::{Store, StoreError};
 use crate::time::now_ms;
 
 /// How often receipts are asked for while something is in flight.
 const TICK: Duration = Duration::from_millis(100);
-/// How often a waiting transaction is broadcast again, in case the endpoint forgot it.
+/// Shortest time between two rounds: what comes meanwhile goes together.
+const PACE: Duration = Duration::from_millis(50);
+/// Questions to the endpoint at a time.
+const AT_ONCE: usize = 16;
+/// How often a waiting transaction is broadcast again, in case the endpoint forgot it, and a mined one
+/// asked for again, in case the chain did.
 const REBROADCAST: Duration = Duration::from_secs(5);
-/// Fees of a replacement, in percent of those it replaces. Nodes ask for 110.
-const BUMP_PERCENT: u128 = 125;
-/// Gas limit, in percent of the estimate.
-const GAS_PERCENT: u64 = 120;
 
 /// Failures after which the wait for an endpoint grows no longer.
 const CHAIN_TRIES: u32 = 3;
@@ -66,6 +71,26 @@ impl From<alloy::transports::TransportError> for OutboxError {
     }
 }
 
+/// What is needed to know of an entry in flight as long as nothing happens.
+#[derive(Clone, Copy, Debug)]
+struct Flying {
+    nonce: u64,
+    at_ms: u64,
+    max_fee_per_gas: u128,
+    carries: bool,
+}
+
+impl Flying {
+    const fn of(flight: &Flight, carries: bool) -> Self {
+        Self {
+            nonce: flight.nonce,
+            at_ms: flight.at_ms,
+            max_fee_per_gas: flight.max_fee_per_gas,
+            carries,
+        }
+    }
+}
+
 /// The sender.
 #[derive(Debug)]
 pub struct Outbox {
@@ -81,8 +106,13 @@ pub struct Outbox {
     metrics: Arc<Metrics>,
     /// Entries that wait before the next try: since when, how often.
     resting: HashMap<JobId, (Instant, u32)>,
-    /// When each entry was broadcast last.
+    /// Entries in flight. Only this sender sets and ends flights, so the store is not asked again.
+    flying: HashMap<JobId, Flying>,
+    /// When each entry's transaction was broadcast last, by the entry that carries it.
     sent: HashMap<JobId, Instant>,
+    /// Entries whose transactions were mined, and when they were looked at last: what closes them is the
+    /// chain's event.
+    landed: HashMap<JobId, Instant>,
 }
 
 impl Outbox {
@@ -110,7 +140,9 @@ impl Outbox {
             head,
             metrics,
             resting: HashMap::new(),
+            flying: HashMap::new(),
             sent: HashMap::new(),
+            landed: HashMap::new(),
         }
     }
 
@@ -141,6 +173,10 @@ impl Outbox {
                 () = wake.notified() => {}
                 () = tick => {}
             }
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(PACE) => {}
+            }
         }
     }
 
@@ -152,191 +188,61 @@ impl Outbox {
         let entries = self.store.outbox()?;
         self.metrics.outbox(entries.len());
         let pending = !entries.is_empty();
-        self.resting
-            .retain(|id, _| entries.iter().any(|(other, _)| other == id));
-        self.sent
-            .retain(|id, _| entries.iter().any(|(other, _)| other == id));
-        for (id, entry) in entries {
-            if self
-                .resting
-                .get(&id)
-                .is_some_and(|(until, _)| *until > Instant::now())
-            {
+        let ids: HashSet<JobId> = entries.iter().copied().collect();
+        self.resting.retain(|id, _| ids.contains(id));
+        self.flying.retain(|id, _| ids.contains(id));
+        self.sent.retain(|id, _| ids.contains(id));
+        self.landed.retain(|id, _| ids.contains(id));
+        let mut new = Vec::new();
+        for id in entries {
+            if self.flying.contains_key(&id) || self.rests(&id) {
                 continue;
             }
-            let result = match &entry.flight {
-                None => self.launch(&id, &entry).await,
-                Some(flight) => self.follow(&id, &entry, flight).await,
+            let Some(entry) = self.store.outbox_entry(&id)? else {
+                continue;
             };
-            match result {
-                Ok(()) => {}
-                Err(OutboxError::Store(error)) => return Err(error.into()),
-                Err(error) => self.rest(&id, &error, done).await?,
+            match &entry.flight {
+                Some(flight) => {
+                    let flying = Flying::of(flight, !flight.raw.is_empty());
+                    self.flying.insert(id, flying);
+                }
+                None => new.push((id, entry)),
+            }
+        }
+        new.sort_by_key(|(_, entry)| entry.at_ms);
+        if self.flying.is_empty() && new.is_empty() {
+            return Ok(pending);
+        }
+        let asked = async {
+            let provider = self.provider()?;
+            let used = provider.get_transaction_count(self.from).await?;
+            Ok::<_, OutboxError>((provider, used))
+        };
+        match asked.await {
+            Ok((provider, used)) => {
+                self.follow(&provider, used, done).await?;
+                self.launch(&provider, used, new, done).await?;
+            }
+            Err(error) => {
+                let new = new.iter().map(|(id, _)| *id);
+                let all: Vec<JobId> = new.chain(self.flying.keys().copied()).collect();
+                for id in all {
+                    self.rest(&id, &error, done).await?;
+                }
             }
         }
         Ok(pending)
+    }
+
+    fn rests(&self, id: &JobId) -> bool {
+        let resting = self.resting.get(id);
+        resting.is_some_and(|(until, _)| *until > Instant::now())
     }
 
     fn provider(&self) -> Result<DynProvider, OutboxError> {
         self.endpoints
             .current()
             .ok_or_else(|| OutboxError::Build("no endpoint is up".into()))
-    }
-
-    /// First broadcast. A call that the contract would refuse never gets a nonce.
-    async fn launch(&mut self, id: &JobId, entry: &OutboxEntry) -> Result<(), OutboxError> {
-        let provider = self.provider()?;
-        let request = TransactionRequest::default()
-            .from(self.from)
-            .to(self.escrow)
-            .input(entry.input.clone().into());
-        let gas = provider.estimate_gas(request).await?;
-        let fees = provider.estimate_eip1559_fees().await?;
-        if fees.max_fee_per_gas > self.max_fee {
-            return Err(OutboxError::Fees {
-                asked: fees.max_fee_per_gas,
-                allowed: self.max_fee,
-            });
-        }
-        let mined = provider.get_transaction_count(self.from).await?;
-        let flying = self.store.outbox()?.into_iter();
-        let next = flying
-            .filter_map(|(_, entry)| entry.flight.map(|flight| flight.nonce + 1))
-            .max();
-        let flight = Flight {
-            nonce: mined.max(next.unwrap_or(0)),
-            raw: Default::default(),
-            hashes: Vec::new(),
-            max_fee_per_gas: fees.max_fee_per_gas,
-            max_priority_fee_per_gas: fees.max_priority_fee_per_gas,
-            gas: gas.saturating_mul(GAS_PERCENT) / 100,
-            at_ms: now_ms(),
-        };
-        self.send(&provider, id, entry, flight).await
-    }
-
-    /// Signs, writes down, broadcasts.
-    async fn send(
-        &mut self,
-        provider: &DynProvider,
-        id: &JobId,
-        entry: &OutboxEntry,
-        mut flight: Flight,
-    ) -> Result<(), OutboxError> {
-        let request = TransactionRequest::default()
-            .with_from(self.from)
-            .with_to(self.escrow)
-            .with_input(entry.input.clone())
-            .with_chain_id(self.chain_id)
-            .with_nonce(flight.nonce)
-            .with_gas_limit(flight.gas)
-            .with_max_fee_per_gas(flight.max_fee_per_gas)
-            .with_max_priority_fee_per_gas(flight.max_priority_fee_per_gas);
-        let signed = NetworkWallet::<alloy::network::Ethereum>::sign_request(&self.wallet, request)
-            .await
-            .map_err(|e| OutboxError::Build(e.to_string()))?;
-        let hash = *signed.tx_hash();
-        flight.raw = signed.encoded_2718().into();
-        flight.hashes.push(hash);
-        flight.at_ms = now_ms();
-        self.store.in_flight(id, Some(&flight))?;
-        tracing::info!(
-            job = %id, tx = %hash, nonce = flight.nonce, gas = flight.gas,
-            max_fee_per_gas = flight.max_fee_per_gas, "sending"
-        );
-        self.broadcast(provider, id, &flight).await;
-        Ok(())
-    }
-
-    /// An endpoint that refuses may know the transaction already; the receipt will tell.
-    async fn broadcast(&mut self, provider: &DynProvider, id: &JobId, flight: &Flight) {
-        self.sent.insert(*id, Instant::now());
-        if let Err(error) = provider.send_raw_transaction(&flight.raw).await {
-            tracing::warn!(job = %id, code = "broadcast_failed", nonce = flight.nonce, %error, "broadcast refused");
-        }
-    }
-
-    async fn follow(
-        &mut self,
-        id: &JobId,
-        entry: &OutboxEntry,
-        flight: &Flight,
-    ) -> Result<(), OutboxError> {
-        let provider = self.provider()?;
-        // Asked first: a transaction mined between the two questions must not seem lost.
-        let used = provider.get_transaction_count(self.from).await? > flight.nonce;
-        if let Some(receipt) = receipt(&provider, &flight.hashes).await? {
-            return self.landed(&provider, id, entry, receipt).await;
-        }
-        if used {
-            tracing::warn!(job = %id, code = "nonce_used", nonce = flight.nonce, "the nonce went to another transaction");
-            return Ok(self.store.in_flight(id, None)?);
-        }
-        let age = Duration::from_millis(now_ms().saturating_sub(flight.at_ms));
-        if age >= self.replace_after && flight.max_fee_per_gas < self.max_fee {
-            let bump = |fee: u128| fee.saturating_mul(BUMP_PERCENT) / 100 + 1;
-            let replacement = Flight {
-                max_fee_per_gas: bump(flight.max_fee_per_gas).min(self.max_fee),
-                max_priority_fee_per_gas: bump(flight.max_priority_fee_per_gas).min(self.max_fee),
-                ..flight.clone()
-            };
-            tracing::warn!(job = %id, code = "replaced", nonce = flight.nonce, "no receipt, replacing");
-            self.metrics.replaced();
-            return self.send(&provider, id, entry, replacement).await;
-        }
-        if self
-            .sent
-            .get(id)
-            .is_none_or(|at| at.elapsed() >= REBROADCAST)
-        {
-            self.broadcast(&provider, id, flight).await;
-        }
-        Ok(())
-    }
-
-    async fn landed(
-        &self,
-        provider: &DynProvider,
-        id: &JobId,
-        entry: &OutboxEntry,
-        receipt: TransactionReceipt,
-    ) -> Result<(), OutboxError> {
-        if !receipt.status() {
-            self.store.in_flight(id, None)?;
-            if entry.released {
-                return Ok(());
-            }
-            let input = entry.input.clone();
-            return Err(market::replay(provider, &receipt, self.escrow, input)
-                .await
-                .into());
-        }
-        let Some(job) = self.store.job(id)? else {
-            return Ok(self.store.in_flight(id, None)?);
-        };
-        if job
-            .mined
-            .as_ref()
-            .is_some_and(|m| m.tx == receipt.transaction_hash)
-            && !entry.released
-        {
-            return Ok(());
-        }
-        let at_ms = now_ms();
-        let mined = Mined {
-            tx: receipt.transaction_hash,
-            block: receipt.block_number.unwrap_or_default(),
-            gas_used: receipt.gas_used,
-            at_ms,
-            latency_ms: at_ms.saturating_sub(job.seen_at_ms),
-        };
-        self.store.mined(id, &mined)?;
-        self.metrics.mined(&mined);
-        tracing::info!(
-            job = %id, tx = %mined.tx, block = mined.block, gas_used = mined.gas_used,
-            latency_ms = mined.latency_ms, "verdict on chain"
-        );
-        Ok(())
     }
 
     /// Notes why an entry waits; gives its job up where the chain says it is too late.
@@ -403,18 +309,4 @@ impl Outbox {
             _ => false,
         })
     }
-}
-
-async fn receipt(
-    provider: &DynProvider,
-    hashes: &[B256],
-) -> Result<Option<TransactionReceipt>, OutboxError> {
-    for hash in hashes.iter().rev() {
-        if let Some(receipt) = provider.get_transaction_receipt(*hash).await?
-            && receipt.block_number.is_some()
-        {
-            return Ok(Some(receipt));
-        }
-    }
-    Ok(None)
 }

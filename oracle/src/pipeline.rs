@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use alloy::primitives::B256;
 use alloy::sol_types::{SolCall, SolValue};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use vouch_abi::{IEscrow, Verdict};
-use vouch_client::verdict::{Signed, concatenate, digest};
+use vouch_client::verdict::digest;
 use vouch_client::{Market, State};
 use vouch_evidence::{Anchors, Check, Explanation, Observe};
 use vouch_protocol::{Phase, Reason, challenge};
@@ -22,6 +22,7 @@ use crate::collateral::Supplier;
 use crate::facts::{Order, Started};
 use crate::keys::Signers;
 use crate::metrics::Metrics;
+use crate::policies::Policies;
 use crate::quorum::{self, Exchange, Message};
 use crate::store::model::{
     BlockRef, EvidenceMeta, Job, JobId, OutboxEntry, Stage, StoredVerdict, Trouble,
@@ -93,6 +94,10 @@ pub struct Pipeline {
     pub anchors: Arc<Anchors>,
     /// Where collateral comes from that bundles do not bring.
     pub supplier: Supplier,
+    /// How many bundles are verified at a time.
+    pub verifying: Semaphore,
+    /// Policies of orders seen before.
+    pub policies: Policies,
     /// The newest block.
     pub head: watch::Receiver<Option<BlockRef>>,
     /// What is counted.
@@ -110,6 +115,12 @@ impl Pipeline {
         };
         if job.stage.is_over() || job.stage == Stage::Submitted {
             return Ok(Outcome::Over);
+        }
+        // Neither needs the order. Once they had to wait, it may be too late.
+        match job.stage {
+            Stage::Seen if job.tries == 0 => return self.fetch(&job).await,
+            Stage::Verified if job.tries == 0 => return self.sign(&job).await,
+            _ => {}
         }
         let Some(order) = Order::from_facts(id.order, &self.store.facts(id.order)?) else {
             return self.abandon(&job, "the order was never placed".into());
@@ -249,6 +260,8 @@ impl Pipeline {
         O: Observe + Send + 'static,
     {
         let anchors = Arc::clone(&self.anchors);
+        // Nobody closes it.
+        let _permit = self.verifying.acquire().await;
         let started = std::time::Instant::now();
         let decided = tokio::task::spawn_blocking(move || {
             let decision = vouch_verdict::decide(&case, &anchors, &mut observer);
@@ -277,9 +290,7 @@ impl Pipeline {
             return Ok(Err(Lacking::Never(why)));
         };
         let market = self.market();
-        let policies = market
-            .policies_of(Some(order.placed.tx), &order.terms)
-            .await?;
+        let policies = self.policies.of(&market, &order).await?;
         let started = match &order.started {
             Some(started) if phase == Phase::Finish => {
                 let verdict = self.start_verdict(&market, job.id.order, started).await?;
@@ -324,6 +335,7 @@ impl Pipeline {
         let operators = self.exchange.operators();
         let mut shares = self.store.shares(&job.id)?;
         shares.retain(|share| share.block == job.block.hash);
+        let known = shares.len();
         for signer in &self.signers.verdict {
             let own = signer.address();
             if shares.iter().any(|share| share.signer == own)
@@ -333,17 +345,18 @@ impl Pipeline {
             }
             let domain = market.domain();
             let share = Message::sign(job.id, job.block.hash, &stored, signer, &domain)?;
-            // Kept before anybody sees it: what was signed once is not signed otherwise after a crash.
             match self.store.share(&job.id, &share)? {
-                Shared::New | Shared::Known => {
-                    self.exchange.tell();
-                    shares.push(share);
-                }
+                Shared::New | Shared::Known => shares.push(share),
                 refused => {
                     let detail = format!("own signature not kept: {refused:?}");
                     return self.trouble(job, None, detail);
                 }
             }
+        }
+        // Kept before anybody sees it: what was signed once is not signed otherwise after a crash.
+        let signed = self.store.durable(shares.len() - known).await?;
+        if *signed.get() > 0 {
+            self.exchange.tell(&signed);
         }
         let quorum = operators.quorum(&market).await?;
         let mut active = Vec::with_capacity(shares.len());
@@ -353,7 +366,7 @@ impl Pipeline {
             }
         }
         let own = self.exchange.own();
-        let signed = quorum::choose(&active, stored.digest, own, quorum.into());
+        let mut signed = quorum::choose(&active, stored.digest, own, quorum.into());
         if signed.len() < usize::from(quorum) {
             let others = active.iter().filter(|share| share.digest != stored.digest);
             let detail = format!(
@@ -363,6 +376,8 @@ impl Pipeline {
             );
             return self.trouble(job, None, detail);
         }
+        // As the contract takes them.
+        signed.sort_by_key(|share| share.signer);
         stored.signatures = signed.iter().map(|share| share.signature.clone()).collect();
         self.store.signed(&job.id, &stored)?;
         tracing::info!(job = %job.id, signatures = signed.len(), "signed");
@@ -382,19 +397,13 @@ impl Pipeline {
             let detail = format!("the order is {} on chain", record.state);
             return self.trouble(job, None, detail);
         }
-        let signatures: Result<Vec<_>, _> = stored
-            .signatures
-            .iter()
-            .map(|bytes| Signed::recover(stored.digest, bytes))
-            .collect();
-        let verdict = Verdict::abi_decode(&stored.verdict);
-        let (Ok(signatures), Ok(verdict)) = (signatures, verdict) else {
+        let Ok(verdict) = Verdict::abi_decode(&stored.verdict) else {
             return self.abandon(job, "its verdict in the store cannot be read".into());
         };
         let call = IEscrow::submitVerdictCall {
             terms: order.terms,
             verdict,
-            signatures: concatenate(signatures),
+            signatures: stored.signatures.concat().into(),
         };
         let entry = OutboxEntry {
             input: call.abi_encode().into(),

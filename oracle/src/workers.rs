@@ -16,8 +16,9 @@ use crate::store::model::{JobId, Stage};
 const LEASE: Duration = Duration::from_secs(5);
 /// How often a shared store is asked for jobs.
 const CLAIM: Duration = Duration::from_millis(100);
-/// Leases at a time, for each worker thread.
-const AHEAD: usize = 8;
+/// Jobs at work at a time, for each bundle that is verified at a time: most of them wait for an endpoint
+/// or a disk.
+const AT_WORK: usize = 16;
 
 /// Failures after which the wait for an endpoint grows no longer.
 const CHAIN_TRIES: u32 = 3;
@@ -31,7 +32,7 @@ pub async fn run(
     workers: usize,
     cancel: CancellationToken,
 ) {
-    let permits = Arc::new(Semaphore::new(workers));
+    let permits = Arc::new(Semaphore::new(workers * AT_WORK));
     let mut tasks = JoinSet::new();
     // Open jobs: how to wake each, and whether it was asked for since its task began.
     let mut open: HashMap<JobId, (Arc<Notify>, bool)> = HashMap::new();
@@ -144,9 +145,11 @@ pub async fn run_shared(
 ) {
     // Another life of this daemon must not renew the leases of the last.
     let name = format!("{:016x}", rand_name());
-    let permits = Arc::new(Semaphore::new(workers));
+    let permits = Arc::new(Semaphore::new(workers * AT_WORK));
     let mut tasks: JoinSet<JobId> = JoinSet::new();
     let mut held = 0;
+    // Whether there are more jobs than were claimed last.
+    let mut more = false;
     loop {
         tokio::select! {
             () = cancel.cancelled() => break,
@@ -159,11 +162,14 @@ pub async fn run_shared(
             }
             Some(_) = tasks.join_next() => {
                 held = tasks.len();
-                continue;
+                // Claimed by halves: one question for many jobs.
+                if !(more && held <= workers * AT_WORK / 2) {
+                    continue;
+                }
             }
             () = tokio::time::sleep(CLAIM) => {}
         }
-        let free = (workers * AHEAD).saturating_sub(held);
+        let free = (workers * AT_WORK).saturating_sub(held);
         let claimed = match pipeline.store.claim(&name, LEASE, free) {
             Ok(claimed) => claimed,
             Err(error) => {
@@ -172,6 +178,7 @@ pub async fn run_shared(
                 continue;
             }
         };
+        more = claimed.len() >= free;
         for job in claimed {
             let (pipeline, permits) = (Arc::clone(&pipeline), Arc::clone(&permits));
             let (outbox, name) = (Arc::clone(&outbox), name.clone());

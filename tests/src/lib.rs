@@ -8,11 +8,12 @@
 //! **Leaves alone** what is right: that is for the tests in `it/`.
 //!
 //! [`world`] is a market on such a chain with everyone who takes part; [`gas`] measures one; [`session`] is a model
-//! behind an API with the programs around it.
+//! behind an API with the programs around it; [`load`] is what an oracle can take.
 
 #![forbid(unsafe_code)]
 
 pub mod gas;
+pub mod load;
 pub mod node;
 pub mod oracle;
 pub mod paths;

@@ -24,8 +24,14 @@ pub fn target() -> Result<PathBuf> {
         .context("the test runs outside a target directory")
 }
 
-/// A binary of this workspace, built in the development profile.
+/// A binary of this workspace: of the profile that the caller was built in, else of the development
+/// profile.
 pub fn binary(name: &str) -> Result<PathBuf> {
+    let exe = std::env::current_exe().context("finding the own executable")?;
+    let beside = exe.with_file_name(name);
+    if beside.is_file() {
+        return Ok(beside);
+    }
     let path = target()?.join("debug").join(name);
     ensure!(
         path.is_file(),

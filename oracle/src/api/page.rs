@@ -80,21 +80,24 @@ pub(super) async fn events(
 fn snapshot(api: &Api) -> Result<Value, StoreError> {
     let jobs = api.store.newest(None, JOBS)?.into_iter();
     let jobs = jobs.map(|job| show(&api.store, job));
-    let outbox = api.store.outbox()?;
-    let waiting = outbox.iter().map(|(id, entry)| {
-        json!({
-            "job": id.to_string(),
-            "nonce": entry.flight.as_ref().map(|flight| flight.nonce),
-            "replacements": entry.flight.as_ref().map(|flight| flight.hashes.len().saturating_sub(1)),
-            "since": entry.at_ms,
-        })
-    });
+    let mut waiting = Vec::new();
+    for id in api.store.outbox()?.into_iter().take(JOBS) {
+        if let Some(entry) = api.store.outbox_entry(&id)? {
+            let flight = entry.flight.as_ref();
+            waiting.push(json!({
+                "job": id.to_string(),
+                "nonce": flight.map(|flight| flight.nonce),
+                "replacements": flight.map(|flight| flight.hashes.len().saturating_sub(1)),
+                "since": entry.at_ms,
+            }));
+        }
+    }
     Ok(json!({
         "market": api.store.market()?,
         "cursor": api.store.cursor()?,
         "head": *api.head.borrow(),
         "open": api.store.open_jobs()?.len(),
-        "outbox": waiting.collect::<Vec<_>>(),
+        "outbox": waiting,
         "operators": api.exchange.own(),
         "quorum": api.exchange.operators().last_quorum(),
         "peers": api.exchange.peers(),

@@ -17,7 +17,7 @@ use crate::chain::Endpoints;
 use crate::metrics::Metrics;
 use crate::pipeline::backoff;
 use crate::store::model::{JobId, Stage};
-use crate::store::{Shared, Store, StoreError};
+use crate::store::{Durable, Shared, Store, StoreError};
 use crate::time::now_ms;
 
 /// How often open jobs are looked at without being told of any.
@@ -124,8 +124,8 @@ impl Exchange {
         self.states().clone()
     }
 
-    /// There is a new signature of this daemon.
-    pub fn tell(&self) {
+    /// There are new signatures of this daemon.
+    pub fn tell<T>(&self, _signed: &Durable<T>) {
         self.news.send_modify(|n| *n = n.wrapping_add(1));
     }
 
@@ -165,10 +165,12 @@ impl Exchange {
             known.extend(shares.into_iter().map(|share| Message::of(id, share)));
         }
         known.truncate(MAX_SHARES);
-        Ok(Answer {
+        // Own signatures may be among them, and whoever is told of one keeps it.
+        let answer = Answer {
             results,
             shares: known,
-        })
+        };
+        Ok(self.store.durable(answer).await?.into_inner())
     }
 
     /// Checks one signature and keeps it.
@@ -311,23 +313,25 @@ impl Exchange {
             let own = shares.filter(|share| self.own.contains(&share.signer));
             batch.extend(own.map(|share| Message::of(id, share)));
             if batch.len() + self.own.len() > MAX_SHARES {
-                self.send(peer, http, std::mem::take(&mut batch), told)
-                    .await?;
+                let full = self.store.durable(std::mem::take(&mut batch)).await;
+                self.send(peer, http, full.map_err(failed)?, told).await?;
             }
         }
         if batch.is_empty() {
             return Ok(());
         }
-        self.send(peer, http, batch, told).await
+        let rest = self.store.durable(batch).await.map_err(failed)?;
+        self.send(peer, http, rest, told).await
     }
 
     async fn send(
         &self,
         peer: &Peer,
         http: &reqwest::Client,
-        shares: Vec<Message>,
+        shares: Durable<Vec<Message>>,
         told: &mut HashMap<JobId, Instant>,
     ) -> Result<(), String> {
+        let shares = shares.into_inner();
         let jobs: Vec<JobId> = shares.iter().map(|message| message.job).collect();
         let url = peer.url.join("v1/signatures").map_err(|e| e.to_string())?;
         let request = http.post(url).json(&Shares { shares });

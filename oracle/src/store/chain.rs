@@ -1,12 +1,14 @@
 //! What comes from the chain: blocks, events, announcements and decisions. The leader's to write.
 
+use std::collections::BTreeMap;
+
 use alloy::primitives::B256;
 
 use super::columns::{
     Announced, Blocks, Digests, Direction, Events, Evidence, Jobs, Meta, Open, Outbox, Shares,
     Span, Tx, Verdicts,
 };
-use super::jobs::{put_job, release, stage_reached};
+use super::jobs::{close, put_job, release, stage_reached};
 use super::model::{BlockJob, BlockRef, Checkpoint, Fact, Job, JobId, MetaValue, Stage};
 use super::{Intake, Store, StoreError};
 
@@ -42,36 +44,37 @@ impl Store {
                 });
             }
             put_events(tx, end, &intake)?;
-            let mut touched: Vec<Job> = Vec::new();
+            // By order: a range may bring very many.
+            let mut touched: BTreeMap<B256, Vec<Job>> = BTreeMap::new();
             for job in &intake.jobs {
+                let jobs = touched.entry(job.id.order).or_default();
                 // Announced twice: the first announcement counts.
-                if tx.get::<Jobs>(&job.id)?.is_none()
-                    && touched.iter().all(|other| other.id != job.id)
-                {
-                    touched.push(job.clone());
+                if tx.get::<Jobs>(&job.id)?.is_none() && jobs.iter().all(|j| j.id != job.id) {
+                    jobs.push(job.clone());
                 }
             }
             for (order, phase, closing) in &intake.closings {
+                let jobs = touched.entry(*order).or_default();
                 for job in jobs_of(tx, *order)? {
-                    if touched.iter().all(|other| other.id != job.id) {
-                        touched.push(job);
+                    if jobs.iter().all(|other| other.id != job.id) {
+                        jobs.push(job);
                     }
                 }
-                for job in touched.iter_mut().filter(|job| job.id.order == *order) {
+                for job in jobs {
                     let concerned = phase.is_none_or(|phase| job.id.phase.0 == phase);
                     if concerned && !job.stage.is_over() {
                         job.stage = Stage::Final(closing.clone());
                         job.since_ms = closing.at_ms;
-                        release(tx, &job.id)?;
+                        close(tx, job)?;
                     }
                 }
             }
-            for job in &touched {
+            for job in touched.values().flatten() {
                 put_job(tx, job)?;
                 tx.put::<Announced>(&place(job), &())?;
             }
             tx.put::<Meta>(&"cursor".into(), &MetaValue::Cursor(end))?;
-            Ok(touched.into_iter().map(|job| job.id).collect())
+            Ok(touched.into_values().flatten().map(|job| job.id).collect())
         })
     }
 
@@ -240,22 +243,18 @@ fn cursor(tx: &mut Tx<'_>) -> Result<Option<BlockRef>, StoreError> {
 }
 
 fn put_events(tx: &mut Tx<'_>, end: BlockRef, intake: &Intake) -> Result<(), StoreError> {
-    let mut checkpoints = vec![Checkpoint {
-        block: end,
+    let empty = |block| Checkpoint {
+        block,
         events: Vec::new(),
-    }];
+    };
+    let mut checkpoints = BTreeMap::from([(end.number, empty(end))]);
     for (key, fact) in &intake.events {
         let at = fact.block;
-        match checkpoints.iter_mut().find(|c| c.block == at) {
-            Some(checkpoint) => checkpoint.events.push(*key),
-            None => checkpoints.push(Checkpoint {
-                block: at,
-                events: vec![*key],
-            }),
-        }
+        let checkpoint = checkpoints.entry(at.number);
+        checkpoint.or_insert_with(|| empty(at)).events.push(*key);
         tx.put::<Events>(key, fact)?;
     }
-    for checkpoint in &checkpoints {
+    for checkpoint in checkpoints.values() {
         tx.put::<Blocks>(&checkpoint.block.number, checkpoint)?;
     }
     Ok(())

@@ -198,6 +198,16 @@ pub(super) struct Span<'a> {
     pub(super) limit: usize,
 }
 
+impl Span<'_> {
+    /// Everything, ascending.
+    const ALL: Self = Self {
+        prefix: &[],
+        after: None,
+        direction: Direction::Forward,
+        limit: usize::MAX,
+    };
+}
+
 /// A key and its value, as bytes.
 pub(super) type RawRow = (Vec<u8>, Vec<u8>);
 
@@ -230,10 +240,15 @@ impl Tx<'_> {
     pub(super) fn all<C: Column>(&mut self, prefix: &[u8]) -> Result<Vec<Row<C>>, StoreError> {
         self.some::<C>(Span {
             prefix,
-            after: None,
-            direction: Direction::Forward,
-            limit: usize::MAX,
+            ..Span::ALL
         })
+    }
+
+    /// The keys of a column, ascending. For columns with few rows.
+    pub(super) fn keys<C: Column>(&mut self) -> Result<Vec<C::Key>, StoreError> {
+        let rows = self.0.scan(C::NAME, Span::ALL)?.into_iter();
+        rows.map(|(key, _)| C::Key::from_bytes(&key).ok_or(StoreError::Key { column: C::NAME }))
+            .collect()
     }
 
     /// The rows of a span.

@@ -84,14 +84,20 @@ impl Store {
         self.get::<Verdicts>(id)
     }
 
-    /// Transactions to be sent or waited for, oldest first.
+    /// Jobs whose verdicts are to be sent, or have been and are waited for.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn outbox(&self) -> Result<Vec<(JobId, OutboxEntry)>, StoreError> {
-        let mut entries = self.all::<Outbox>(&[])?;
-        entries.sort_by_key(|(_, entry)| entry.at_ms);
-        Ok(entries)
+    pub fn outbox(&self) -> Result<Vec<JobId>, StoreError> {
+        self.read(|tx| tx.keys::<Outbox>())
+    }
+
+    /// What is to be sent for a job.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn outbox_entry(&self, id: &JobId) -> Result<Option<OutboxEntry>, StoreError> {
+        self.get::<Outbox>(id)
     }
 
     /// Seen becomes fetched.
@@ -211,20 +217,59 @@ impl Store {
         })
     }
 
-    /// A transaction was signed for an entry, or a replacement: written before it is sent.
+    /// One transaction was signed for the entries of `ids`: written before it is sent. Nothing is written
+    /// unless all of them still wait for one; says whether they do.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn in_flight(&self, id: &JobId, flight: Option<&Flight>) -> Result<(), StoreError> {
+    pub fn launched(&self, ids: &[JobId], flight: &Flight) -> Result<bool, StoreError> {
         self.lead(|tx| {
-            let Some(entry) = tx.get::<Outbox>(id)? else {
-                return Ok(());
-            };
-            if flight.is_none() && entry.released {
-                return tx.delete::<Outbox>(id);
+            let mut entries = Vec::with_capacity(ids.len());
+            for id in ids {
+                match tx.get::<Outbox>(id)? {
+                    Some(entry) if entry.flight.is_none() && !entry.released => entries.push(entry),
+                    _ => return Ok(false),
+                }
             }
-            let flight = flight.cloned();
-            tx.put::<Outbox>(id, &OutboxEntry { flight, ..entry })
+            for (id, entry) in ids.iter().zip(entries) {
+                put_flight(tx, ids, id, entry, flight)?;
+            }
+            Ok(true)
+        })
+    }
+
+    /// A transaction with the same nonce was signed in the place of the entries': written before it is
+    /// sent.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn replaced(&self, ids: &[JobId], flight: &Flight) -> Result<(), StoreError> {
+        self.lead(|tx| {
+            for id in ids {
+                if let Some(entry) = tx.get::<Outbox>(id)? {
+                    put_flight(tx, ids, id, entry, flight)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The entry's transaction will not be mined, or did nothing: another is needed, unless the entry
+    /// only waited for its nonce.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn grounded(&self, id: &JobId) -> Result<(), StoreError> {
+        self.lead(|tx| match tx.get::<Outbox>(id)? {
+            None => Ok(()),
+            Some(entry) if entry.released => tx.delete::<Outbox>(id),
+            Some(entry) => tx.put::<Outbox>(
+                id,
+                &OutboxEntry {
+                    flight: None,
+                    ..entry
+                },
+            ),
         })
     }
 
@@ -266,6 +311,22 @@ impl Store {
     }
 }
 
+/// Writes a transaction's part in an entry: the first carries its bytes for all.
+fn put_flight(
+    tx: &mut Tx<'_>,
+    ids: &[JobId],
+    id: &JobId,
+    entry: OutboxEntry,
+    flight: &Flight,
+) -> Result<(), StoreError> {
+    let mut flight = flight.clone();
+    if ids.first() != Some(id) {
+        flight.raw = Default::default();
+    }
+    let flight = Some(flight);
+    tx.put::<Outbox>(id, &OutboxEntry { flight, ..entry })
+}
+
 /// Writes a job, and whether it is open.
 pub(super) fn put_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     match job.stage.is_over() {
@@ -273,6 +334,18 @@ pub(super) fn put_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
         false => tx.put::<Open>(&job.id, &())?,
     }
     tx.put::<Jobs>(&job.id, job)
+}
+
+/// The chain decided the job. Where that was by its own transaction, its nonce is used up too.
+pub(super) fn close(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
+    let flight = tx.get::<Outbox>(&job.id)?.and_then(|entry| entry.flight);
+    let mined = job.mined.as_ref().map(|mined| mined.tx);
+    match (flight, mined) {
+        (Some(flight), Some(mined)) if flight.hashes.contains(&mined) => {
+            tx.delete::<Outbox>(&job.id)
+        }
+        _ => release(tx, &job.id),
+    }
 }
 
 /// The job needs its transaction no more. One that may have been sent is kept for its nonce.

@@ -1,12 +1,17 @@
 //! What survives a crash: cursor, events, jobs, verdicts, operators' signatures and the outbox.
 //!
-//! Every method that changes something is one atomic, durable transaction, and checks first that the
-//! job still stands where the caller believes: a step that was overtaken changes nothing. The rules
-//! are the same on both backends: `RocksDB` in the process, or a `PostgreSQL` server that several
-//! daemons share.
+//! Every method that changes something is one atomic transaction, and checks first that the job still
+//! stands where the caller believes: a step that was overtaken changes nothing. The rules are the same
+//! on both backends: `RocksDB` in the process, or a `PostgreSQL` server that several daemons share.
+//!
+//! What is written survives the death of the process at once, and that of the machine in the order in
+//! which it was written: nothing is there without what was before. So a step needs no disk to wait for;
+//! after a power cut the last ones are taken again and come to the same. Only what is told to others
+//! must not be forgotten: it is [`Durable`] first.
 
 mod chain;
 mod columns;
+mod durable;
 mod jobs;
 pub mod model;
 mod postgres;
@@ -22,6 +27,7 @@ use columns::{Column, Direction, Meta, Row, Span, Tx};
 use model::{Closing, EventKey, Fact, Job, JobId, MetaValue};
 use rocks::Rocks;
 
+pub use durable::Durable;
 pub use postgres::Seat;
 pub use shares::Shared;
 
@@ -140,14 +146,17 @@ trait Backend: std::fmt::Debug + Send + Sync {
     /// Reads.
     fn read(&self, work: &mut Work<'_>) -> Result<(), StoreError>;
 
-    /// Reads and writes: everything or nothing, and durable on return. `work` may be called again
-    /// where another writer came between.
+    /// Reads and writes: everything or nothing, and after everything that was written before. `work`
+    /// may be called again where another writer came between.
     fn write(&self, work: &mut Work<'_>) -> Result<(), StoreError>;
 
     /// As [`Self::write`], for what only the leader may write.
     fn lead(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
         self.write(work)
     }
+
+    /// Returns once the disk has everything that was written before.
+    fn sync(&self) -> Result<(), StoreError>;
 
     /// The server, where several daemons share it.
     fn shared(&self) -> Option<&postgres::Postgres> {

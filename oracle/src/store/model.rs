@@ -230,7 +230,7 @@ pub struct Mined {
     pub tx: B256,
     /// Its block.
     pub block: u64,
-    /// Gas it used.
+    /// Gas it used, for all verdicts in it.
     pub gas_used: u64,
     /// When the receipt was seen, in Unix milliseconds.
     pub at_ms: u64,
@@ -379,12 +379,12 @@ pub struct OutboxEntry {
     pub released: bool,
 }
 
-/// A signed transaction and those it replaced.
+/// A signed transaction and those it replaced, the same in every entry whose verdict it carries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flight {
     /// The sender's nonce, the same in every replacement.
     pub nonce: u64,
-    /// The newest, signed and encoded.
+    /// The newest, signed and encoded; empty in all entries but one.
     pub raw: Bytes,
     /// Every hash that may turn up in a block, newest last.
     pub hashes: Vec<B256>,

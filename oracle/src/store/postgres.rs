@@ -27,8 +27,9 @@ const AGAIN: Duration = Duration::from_millis(1);
 const SCHEMA_LOCK: i64 = 0x76_6f75_6368;
 /// Key of the leader's advisory lock.
 const LEADER_LOCK: i64 = SCHEMA_LOCK + 1;
-/// What every connection is set to: nothing waits for ever, for a lock, a statement or a client.
-const SESSION: &str = "SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
+/// What every connection is set to: nothing waits for ever, for a lock, a statement or a client, and
+/// nothing waits for the disk unless it says so. The server's log keeps the order.
+const SESSION: &str = "SET synchronous_commit = off; SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
     SET idle_in_transaction_session_timeout = '10s'; SET client_min_messages = 'warning'";
 
 /// Rows in tables.
@@ -100,7 +101,8 @@ impl Postgres {
                  ALTER TABLE vouch_open ADD COLUMN IF NOT EXISTS until timestamptz NOT NULL DEFAULT '-infinity'; \
                  CREATE INDEX IF NOT EXISTS vouch_open_until ON vouch_open (until); \
                  CREATE TABLE IF NOT EXISTS vouch_leader (one boolean PRIMARY KEY CHECK (one), term bigint NOT NULL); \
-                 INSERT INTO vouch_leader VALUES (true, 0) ON CONFLICT DO NOTHING",
+                 INSERT INTO vouch_leader VALUES (true, 0) ON CONFLICT DO NOTHING; \
+                 CREATE TABLE IF NOT EXISTS vouch_synced (session integer PRIMARY KEY, times bigint NOT NULL)",
             )?;
             tx.commit()
         })?;
@@ -244,6 +246,20 @@ impl Backend for Postgres {
         self.serializable(work, true)
     }
 
+    fn sync(&self) -> Result<(), StoreError> {
+        // A transaction that changes nothing writes nothing to wait for. Each connection has its own row, so
+        // that they wait for the disk together and not for each other.
+        self.with(|client| {
+            let mut tx = client.transaction()?;
+            tx.batch_execute(
+                "SET LOCAL synchronous_commit = on; \
+                 INSERT INTO vouch_synced VALUES (pg_backend_pid(), 1) \
+                 ON CONFLICT (session) DO UPDATE SET times = vouch_synced.times + 1",
+            )?;
+            tx.commit()
+        })
+    }
+
     fn shared(&self) -> Option<&Postgres> {
         Some(self)
     }
@@ -357,6 +373,10 @@ impl Store {
             if !locked.get::<_, bool>(0) {
                 return Ok(None);
             }
+            // A term that a crash of the server takes back would be given twice.
+            client
+                .batch_execute("SET synchronous_commit = on")
+                .map_err(server)?;
             // From here on, whoever led before writes nothing.
             let row = client
                 .query_one(

@@ -3,8 +3,8 @@ use vouch_protocol::Phase;
 use vouch_tests::oracle::postgres::Server;
 
 use super::model::{
-    BlockRef, EvidenceMeta, Flight, OutboxEntry, Phase as StoredPhase, Share, Stage, StoredVerdict,
-    Trouble,
+    BlockRef, EvidenceMeta, Flight, Mined, OutboxEntry, Phase as StoredPhase, Share, Stage,
+    StoredVerdict, Trouble,
 };
 use super::*;
 
@@ -184,6 +184,8 @@ on_both! {
     ranges_follow_the_cursor
     rolling_back_forgets_announcements_and_undoes_decisions
     an_entry_that_was_never_sent_goes_with_its_job
+    one_transaction_carries_several_entries
+    what_its_own_transaction_decided_needs_no_nonce
     trouble_is_counted_and_forgotten_with_progress
     only_open_jobs_are_open
     jobs_are_listed_newest_first
@@ -229,20 +231,20 @@ fn a_job_carries_on_after_a_crash_between_any_two_steps(mut disk: Disk) {
         let again = step(disk.store(), &job).unwrap_err();
         assert!(matches!(again, StoreError::Overtaken { .. }), "{again}");
     }
-    disk.store().in_flight(&job, Some(&flight(4))).unwrap();
+    assert!(disk.store().launched(&[job], &flight(4)).unwrap());
+    assert!(!disk.store().launched(&[job], &flight(5)).unwrap());
     disk.crash();
-    let outbox = disk.store().outbox().unwrap();
-    assert_eq!(outbox[0].1.flight, Some(flight(4)));
+    assert_eq!(sent(disk.store(), &job).flight, Some(flight(4)));
     disk.store()
         .take_in(6, block(6), decided(1, Some(Phase::Start), 6))
         .unwrap();
     disk.crash();
     assert!(matches!(disk.stage(&job), Stage::Final(_)));
     assert!(
-        disk.store().outbox().unwrap()[0].1.released,
+        sent(disk.store(), &job).released,
         "its nonce is still waited for"
     );
-    disk.store().in_flight(&job, None).unwrap();
+    disk.store().grounded(&job).unwrap();
     assert!(disk.store().outbox().unwrap().is_empty());
 }
 
@@ -326,7 +328,7 @@ fn rolling_back_forgets_announcements_and_undoes_decisions(disk: Disk) {
     store.verified(&kept, &verdict(0)).unwrap();
     store.signed(&kept, &verdict(1)).unwrap();
     store.submitted(&kept, &entry()).unwrap();
-    store.in_flight(&kept, Some(&flight(1))).unwrap();
+    assert!(store.launched(&[kept], &flight(1)).unwrap());
     store.take_in(6, block(6), announced(gone, 6)).unwrap();
     store.take_in(7, block(7), decided(1, None, 7)).unwrap();
     assert!(matches!(disk.stage(&kept), Stage::Final(_)));
@@ -340,10 +342,9 @@ fn rolling_back_forgets_announcements_and_undoes_decisions(disk: Disk) {
 
     // Submitted again, it takes over the nonce that may already be used.
     store.submitted(&kept, &entry()).unwrap();
-    let outbox = store.outbox().unwrap();
-    assert_eq!(outbox.len(), 1);
-    assert_eq!(outbox[0].1.flight, Some(flight(1)));
-    assert!(!outbox[0].1.released);
+    assert_eq!(store.outbox().unwrap(), [kept]);
+    assert_eq!(sent(store, &kept).flight, Some(flight(1)));
+    assert!(!sent(store, &kept).released);
 
     store.roll_back(None).unwrap();
     assert_eq!(store.cursor().unwrap(), None);
@@ -353,6 +354,69 @@ fn rolling_back_forgets_announcements_and_undoes_decisions(disk: Disk) {
         1,
         "a nonce in flight is not forgotten"
     );
+}
+
+/// What is in the outbox for a job.
+fn sent(store: &Store, id: &JobId) -> OutboxEntry {
+    store.outbox_entry(id).unwrap().unwrap()
+}
+
+/// A job that is in the outbox.
+fn submitted(store: &Store, id: JobId, block_number: u64) {
+    store
+        .take_in(
+            block_number,
+            block(block_number),
+            announced(id, block_number),
+        )
+        .unwrap();
+    store.fetched(&id, &meta()).unwrap();
+    store.verified(&id, &verdict(0)).unwrap();
+    store.signed(&id, &verdict(1)).unwrap();
+    store.submitted(&id, &entry()).unwrap();
+}
+
+fn one_transaction_carries_several_entries(mut disk: Disk) {
+    let [a, b, c] = [1, 2, 3].map(|order| id(order, Phase::Start));
+    for (job, number) in [(a, 5), (b, 6), (c, 7)] {
+        submitted(disk.store(), job, number);
+    }
+    disk.store().abandoned(&c, "late".into()).unwrap();
+    let together = disk.store().launched(&[a, b, c], &flight(1)).unwrap();
+    assert!(!together, "one of them is gone");
+    assert_eq!(sent(disk.store(), &a).flight, None);
+    assert!(disk.store().launched(&[a, b], &flight(1)).unwrap());
+    let mut dearer = flight(1);
+    dearer.max_fee_per_gas += 1;
+    disk.store().replaced(&[a, b], &dearer).unwrap();
+    disk.crash();
+    assert_eq!(sent(disk.store(), &a).flight, Some(dearer.clone()));
+    dearer.raw = Default::default();
+    assert_eq!(sent(disk.store(), &b).flight, Some(dearer));
+}
+
+fn what_its_own_transaction_decided_needs_no_nonce(disk: Disk) {
+    let (own, other) = (id(1, Phase::Start), id(2, Phase::Start));
+    for (job, number) in [(own, 5), (other, 6)] {
+        submitted(disk.store(), job, number);
+        let launched = disk.store().launched(&[job], &flight(number));
+        assert!(launched.unwrap());
+    }
+    let mined = Mined {
+        tx: flight(5).hashes[0],
+        block: 7,
+        gas_used: 1,
+        at_ms: 0,
+        latency_ms: 0,
+    };
+    disk.store().mined(&own, &mined).unwrap();
+    for (order, number) in [(1, 7), (2, 8)] {
+        let decision = decided(order, Some(Phase::Start), number);
+        disk.store()
+            .take_in(number, block(number), decision)
+            .unwrap();
+    }
+    assert_eq!(disk.store().outbox().unwrap(), [other]);
 }
 
 fn an_entry_that_was_never_sent_goes_with_its_job(disk: Disk) {
@@ -532,9 +596,9 @@ fn bytes_of_any_kind_are_kept(mut disk: Disk) {
     disk.store().verified(&job, &verdict(0)).unwrap();
     disk.store().signed(&job, &verdict(1)).unwrap();
     disk.store().submitted(&job, &entry()).unwrap();
-    disk.store().in_flight(&job, Some(&dear)).unwrap();
+    assert!(disk.store().launched(&[job], &dear).unwrap());
     disk.crash();
-    assert_eq!(disk.store().outbox().unwrap()[0].1.flight, Some(dear));
+    assert_eq!(sent(disk.store(), &job).flight, Some(dear));
 }
 
 #[test]

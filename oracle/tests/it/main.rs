@@ -2,5 +2,6 @@
 
 mod crash;
 mod faults;
+mod load;
 mod page;
 mod quorum;

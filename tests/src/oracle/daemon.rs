@@ -46,15 +46,26 @@ pub struct Plan {
 impl Plan {
     /// A daemon that signs with `keys`.
     pub fn new(fair: &Fair, name: &str, keys: Vec<PrivateKeySigner>) -> Result<Self> {
+        let endpoints = vec![fair.node.ws_url(), fair.node.url()];
+        Self::within(fair.path(), name, keys, endpoints)
+    }
+
+    /// A daemon that has its files in `dir`, where the deployment is too.
+    pub fn within(
+        dir: &Path,
+        name: &str,
+        keys: Vec<PrivateKeySigner>,
+        endpoints: Vec<String>,
+    ) -> Result<Self> {
         let gas = keys.first().cloned().context("a daemon without a key")?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a port")?;
         Ok(Self {
             name: name.to_owned(),
-            dir: fair.path().to_owned(),
+            dir: dir.to_owned(),
             port: listener.local_addr()?.port(),
             keys,
             gas,
-            endpoints: vec![fair.node.ws_url(), fair.node.url()],
+            endpoints,
             store: None,
             peers: Vec::new(),
             timeout_ms: 10_000,
@@ -71,6 +82,11 @@ impl Plan {
     /// Its log.
     pub fn log(&self) -> PathBuf {
         self.dir.join(format!("{}.log", self.name))
+    }
+
+    /// Its embedded database.
+    pub fn database(&self) -> PathBuf {
+        self.dir.join(format!("db-{}", self.name))
     }
 
     /// Its configuration's file, written.
@@ -114,8 +130,8 @@ impl Plan {
         Ok(path)
     }
 
-    /// Starts the daemon. Its standard error goes to its log, and to who follows.
-    pub async fn start(&self) -> Result<Daemon> {
+    /// The command that starts the daemon. Dropping what it starts kills it.
+    pub fn command(&self) -> Result<Command> {
         let config = self.write()?;
         let mut command = Command::new(paths::binary("vouch-oracle")?);
         command
@@ -126,11 +142,17 @@ impl Plan {
             .envs(self.env.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
             .kill_on_drop(true);
         for (i, key) in self.keys.iter().enumerate() {
             command.env(format!("VOUCH_TEST_KEY_{i}"), hex::encode(key.to_bytes()));
         }
+        Ok(command)
+    }
+
+    /// Starts the daemon. Its standard error goes to its log, and to who follows.
+    pub async fn start(&self) -> Result<Daemon> {
+        let mut command = self.command()?;
+        command.stderr(Stdio::piped());
         let mut child = command.spawn().context("starting vouch-oracle")?;
         let stderr = child.stderr.take().context("no standard error")?;
         let (lines, seen) = watch::channel(String::new());

@@ -1,0 +1,236 @@
+//! Transactions in flight: receipts, replacements, nonces that went to others.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use alloy::consensus::{Transaction, TxEnvelope};
+use alloy::eips::Decodable2718;
+use alloy::primitives::B256;
+use alloy::providers::{DynProvider, Provider};
+use alloy::rpc::types::TransactionReceipt;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use vouch_client::market;
+
+use super::{AT_ONCE, Flying, Outbox, OutboxError, REBROADCAST};
+use crate::store::model::{Flight, JobId, Mined, OutboxEntry};
+use crate::time::now_ms;
+
+/// Fees of a replacement, in percent of those it replaces. Nodes ask for 110.
+const BUMP_PERCENT: u128 = 125;
+
+impl Outbox {
+    /// Looks after what is in flight, of an account that has used up `used` nonces.
+    pub(super) async fn follow(
+        &mut self,
+        provider: &DynProvider,
+        used: u64,
+        done: &mpsc::Sender<JobId>,
+    ) -> Result<(), OutboxError> {
+        let mut by_nonce: BTreeMap<u64, Vec<JobId>> = BTreeMap::new();
+        for (id, flying) in &self.flying {
+            if !self.rests(id) {
+                by_nonce.entry(flying.nonce).or_default().push(*id);
+            }
+        }
+        // A nonce that was free when it was asked for has no receipt that must be seen now.
+        let waiting = by_nonce.split_off(&used);
+        self.mined(provider, by_nonce, done).await?;
+        let mut again = Vec::new();
+        for (nonce, ids) in waiting {
+            self.landed.retain(|id, _| !ids.contains(id));
+            match self.wait(nonce, ids.clone()).await {
+                Ok(flight) => again.extend(flight),
+                Err(OutboxError::Store(error)) => return Err(error.into()),
+                Err(error) => {
+                    for id in &ids {
+                        self.rest(id, &error, done).await?;
+                    }
+                }
+            }
+        }
+        if !again.is_empty() {
+            let again = self.store.durable(again).await?;
+            self.broadcast(provider, &again).await;
+        }
+        Ok(())
+    }
+
+    /// Looks for the receipts of nonces that are used up.
+    async fn mined(
+        &mut self,
+        provider: &DynProvider,
+        by_nonce: BTreeMap<u64, Vec<JobId>>,
+        done: &mpsc::Sender<JobId>,
+    ) -> Result<(), OutboxError> {
+        let mut open = Vec::new();
+        for mut ids in by_nonce.into_values() {
+            let looked = |id: &JobId| self.landed.get(id);
+            ids.retain(|id| looked(id).is_none_or(|at| at.elapsed() >= REBROADCAST));
+            let mut hashes = Vec::new();
+            for id in &ids {
+                let entry = self.store.outbox_entry(id)?;
+                if let Some(flight) = entry.and_then(|entry| entry.flight) {
+                    hashes = flight.hashes;
+                    break;
+                }
+            }
+            if !ids.is_empty() {
+                open.push((ids, hashes));
+            }
+        }
+        let asked: Vec<_> = open
+            .into_iter()
+            .map(|(ids, hashes)| receipt(provider, ids, hashes))
+            .collect();
+        let asked: Vec<_> = futures::stream::iter(asked)
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        for (ids, receipt) in asked {
+            for id in ids {
+                let Some(entry) = self.store.outbox_entry(&id)? else {
+                    continue;
+                };
+                let result = match &receipt {
+                    Ok(Some(receipt)) => self.landed(provider, &id, &entry, receipt).await,
+                    Ok(None) => {
+                        tracing::warn!(job = %id, code = "nonce_used", "the nonce went to another transaction");
+                        self.ground(&id)
+                    }
+                    Err(error) => Err(OutboxError::Build(format!("no receipt: {error}"))),
+                };
+                match result {
+                    Ok(()) => {}
+                    Err(OutboxError::Store(error)) => return Err(error.into()),
+                    Err(error) => self.rest(&id, &error, done).await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What to broadcast for a nonce that is not used up: its transaction, after a while again or with
+    /// higher fees.
+    async fn wait(
+        &mut self,
+        nonce: u64,
+        mut ids: Vec<JobId>,
+    ) -> Result<Option<(Vec<JobId>, Flight)>, OutboxError> {
+        let carries = |id: &JobId| self.flying.get(id).is_some_and(|flying| flying.carries);
+        ids.sort_by_key(|id| !carries(id));
+        let carrier = ids.first().filter(|id| carries(id)).copied();
+        let Some((carrier, flying)) = carrier.and_then(|id| Some((id, *self.flying.get(&id)?)))
+        else {
+            // Mined, done with, and reorganised away: nobody has its bytes any more.
+            tracing::warn!(
+                code = "flight_lost",
+                nonce,
+                verdicts = ids.len(),
+                "sent anew"
+            );
+            for id in &ids {
+                self.ground(id)?;
+            }
+            return Ok(None);
+        };
+        let age = Duration::from_millis(now_ms().saturating_sub(flying.at_ms));
+        let replace = age >= self.replace_after && flying.max_fee_per_gas < self.max_fee;
+        let sent = self.sent.get(&carrier);
+        if !replace && sent.is_some_and(|at| at.elapsed() < REBROADCAST) {
+            return Ok(None);
+        }
+        let entry = self.store.outbox_entry(&carrier)?;
+        let Some(flight) = entry.and_then(|entry| entry.flight) else {
+            return Ok(None);
+        };
+        if !replace {
+            return Ok(Some((ids, flight)));
+        }
+        let sent = TxEnvelope::decode_2718_exact(&flight.raw)
+            .map_err(|error| OutboxError::Build(format!("in the store: {error}")))?;
+        let bump = |fee: u128| (fee.saturating_mul(BUMP_PERCENT) / 100 + 1).min(self.max_fee);
+        let replacement = Flight {
+            max_fee_per_gas: bump(flight.max_fee_per_gas),
+            max_priority_fee_per_gas: bump(flight.max_priority_fee_per_gas),
+            ..flight
+        };
+        tracing::warn!(job = %carrier, code = "replaced", nonce, "no receipt, replacing");
+        self.metrics.replaced();
+        let replacement = self.signed(sent.input().clone(), replacement).await?;
+        self.store.replaced(&ids, &replacement)?;
+        for (place, id) in ids.iter().enumerate() {
+            self.flying
+                .insert(*id, Flying::of(&replacement, place == 0));
+        }
+        Ok(Some((ids, replacement)))
+    }
+
+    /// An entry needs another transaction.
+    fn ground(&mut self, id: &JobId) -> Result<(), OutboxError> {
+        self.flying.remove(id);
+        Ok(self.store.grounded(id)?)
+    }
+
+    async fn landed(
+        &mut self,
+        provider: &DynProvider,
+        id: &JobId,
+        entry: &OutboxEntry,
+        receipt: &TransactionReceipt,
+    ) -> Result<(), OutboxError> {
+        if !receipt.status() {
+            self.ground(id)?;
+            if entry.released {
+                return Ok(());
+            }
+            let input = entry.input.clone();
+            return Err(market::replay(provider, receipt, self.escrow, input)
+                .await
+                .into());
+        }
+        self.landed.insert(*id, Instant::now());
+        let Some(job) = self.store.job(id)? else {
+            return self.ground(id);
+        };
+        if job
+            .mined
+            .as_ref()
+            .is_some_and(|m| m.tx == receipt.transaction_hash)
+            && !entry.released
+        {
+            return Ok(());
+        }
+        let at_ms = now_ms();
+        let mined = Mined {
+            tx: receipt.transaction_hash,
+            block: receipt.block_number.unwrap_or_default(),
+            gas_used: receipt.gas_used,
+            at_ms,
+            latency_ms: at_ms.saturating_sub(job.seen_at_ms),
+        };
+        self.store.mined(id, &mined)?;
+        self.metrics.mined(&mined);
+        tracing::info!(
+            job = %id, tx = %mined.tx, block = mined.block, gas_used = mined.gas_used,
+            latency_ms = mined.latency_ms, "verdict on chain"
+        );
+        Ok(())
+    }
+}
+
+/// The receipt of whichever of these transactions was mined; hands back who asks.
+async fn receipt(
+    provider: &DynProvider,
+    ids: Vec<JobId>,
+    hashes: Vec<B256>,
+) -> (Vec<JobId>, Result<Option<TransactionReceipt>, OutboxError>) {
+    for hash in hashes.into_iter().rev() {
+        match provider.get_transaction_receipt(hash).await {
+            Ok(Some(receipt)) if receipt.block_number.is_some() => return (ids, Ok(Some(receipt))),
+            Ok(_) => {}
+            Err(error) => return (ids, Err(error.into())),
+        }
+    }
+    (ids, Ok(None))
+}
