@@ -520,6 +520,18 @@ fn an_operator_counts_once_and_leaves_proof_when_it_says_two_things(mut disk: Di
         (&proofs[0].first, &proofs[0].second),
         (&share(1, 7, 5), &share(1, 9, 5))
     );
+    // `vouch operator slash` reads these.
+    let shown = serde_json::to_value(&proofs[0]).unwrap();
+    assert_eq!(shown["job"]["phase"], "start");
+    for name in ["order", "attempt", "evidence", "outputs"] {
+        assert!(!shown["job"][name].is_null(), "{name}: {shown}");
+    }
+    for (side, name) in ["first", "second"]
+        .iter()
+        .flat_map(|side| ["signer", "block", "digest", "statement"].map(|name| (side, name)))
+    {
+        assert!(shown[side][name].is_string(), "{side}.{name}: {shown}");
+    }
 }
 
 fn what_a_reorganisation_moved_is_signed_anew(disk: Disk) {

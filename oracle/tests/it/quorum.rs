@@ -217,7 +217,10 @@ async fn two_malicious_of_five_settle_nothing_false() -> Result<()> {
             .iter()
             .filter_map(|r| r["status"].as_str())
             .collect();
-        assert_eq!(found[..3], ["new", "new", "not_operator"]);
+        // The second daemon may have a lie from the first one already.
+        let taken = |status: &&str| ["new", "known"].contains(status);
+        assert!(found[..2].iter().all(taken), "{found:?}");
+        assert_eq!(found[2], "not_operator");
         assert!(!["new", "known"].contains(&found[3]), "{found:?}");
     }
     // Straight to the chain, with two signatures and with a third that is none.
