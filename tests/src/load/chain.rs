@@ -90,6 +90,7 @@ impl Chain {
 
     /// Mines a block with whatever was sent, and with announcements of evidence.
     pub(super) fn go_on<'a>(&mut self, announced: impl IntoIterator<Item = &'a Order>) {
+        let mined = self.receipts.len();
         let mut events = self.execute();
         let now = Instant::now();
         for order in announced {
@@ -98,7 +99,8 @@ impl Chain {
             }
             events.push((order.id, order.announced.clone()));
         }
-        if events.is_empty() {
+        // Transactions that failed leave no event, but a receipt.
+        if events.is_empty() && self.receipts.len() == mined {
             return;
         }
         let number = self.blocks.len() as u64;

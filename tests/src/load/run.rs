@@ -142,10 +142,12 @@ impl Bench {
                 plan.peers = urls.iter().filter(|url| *url != own).cloned().collect();
             }
         }
+        // All files first: the daemons read what each command writes again.
+        let commands: Vec<_> = plans.iter().map(Plan::command).collect::<Result<_>>()?;
         let mut children = Vec::new();
-        for plan in &plans {
+        for (plan, mut command) in plans.iter().zip(commands) {
             let log = File::create(plan.log()).context("making a log")?;
-            children.push(plan.command()?.stderr(log).stdout(Stdio::null()).spawn()?);
+            children.push(command.stderr(log).stdout(Stdio::null()).spawn()?);
         }
         let bench = Self {
             dir,
