@@ -31,9 +31,11 @@ interface IEscrow {
     /// The oracle fee went to the operators who signed, as credits in equal shares; what does not
     /// divide went to the first.
     event FeeShared(bytes32 indexed order, address indexed token, uint256 amount, address[] operators);
-    /// A transfer that failed became a credit.
+    /// A transfer that failed became a credit, or a deposit did.
     event Credited(address indexed account, address indexed token, uint256 amount);
     event Withdrawn(address indexed account, address indexed token, uint256 amount);
+    /// Credit paid for what its account gave in the same transaction.
+    event CreditSpent(address indexed account, address indexed token, uint256 amount);
     event PausedSet(bool paused);
 
     error NotGovernor(address caller);
@@ -80,6 +82,13 @@ interface IEscrow {
     /// token. A permit that fails, because somebody has used it before, does no harm where the
     /// allowance suffices.
     function permit(address token, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
+    /// Takes `value` from `from` by an ERC-3009 authorisation to this contract, as a credit of `from`, whoever
+    /// calls. In a batch before the call that takes the token, no approval is needed. An authorisation that
+    /// fails, because somebody has brought it before, does no harm where the credit suffices. A token that
+    /// brings less than `value` is refused.
+    function depositWithAuthorization(address token, address from, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external;
+    /// The same by a Permit2 signature transfer to this contract, of which `owner` permits all that it signed.
+    function depositWithPermit2(address token, address owner, uint256 value, uint256 nonce, uint256 deadline, bytes calldata signature) external;
     /// The provider takes the order and locks its bond.
     function accept(Terms calldata terms) external;
     /// The provider names the evidence bundle of a phase, and on finishing the SHA-256 of the
@@ -121,7 +130,8 @@ interface IEscrow {
     /// `multicall` with its calldata's `abi.encode(calls)` packed by `FastLZ`, level 1 (`flzCompress` of
     /// Solady's `LibZip`): orders of a batch are much alike.
     function multicallPacked(bytes calldata packed) external returns (bytes[] memory results);
-    /// Pays the caller what earlier transfers could not deliver, and operators their fees.
+    /// Pays the caller its credit: what earlier transfers could not deliver, deposits, operators' fees. Credit
+    /// also pays, before an approved balance does, for what its account gives: an order's price, a bond.
     function withdraw(address token) external returns (uint256 amount);
     function creditOf(address account, address token) external view returns (uint256 amount);
     /// Escrowed for open orders and credits, per token. Never more than the balance.

@@ -93,6 +93,7 @@ pub fn read(topics: &[B256], data: &[u8]) -> Result<Option<(B256, Event)>, FactE
         | IEscrowEvents::ResolverSet(_)
         | IEscrowEvents::FeeShared(_)
         | IEscrowEvents::Credited(_)
+        | IEscrowEvents::CreditSpent(_)
         | IEscrowEvents::Withdrawn(_)
         | IEscrowEvents::PausedSet(_) => return Ok(None),
     }))

@@ -53,7 +53,7 @@ macro_rules! dispatch {
     }};
 }
 
-pub use alloy_sol_types::SolCall;
+pub use alloy_sol_types::{SolCall, SolEvent};
 
 /// The arguments of a call.
 ///

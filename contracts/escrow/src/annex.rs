@@ -7,14 +7,14 @@ use alloy_primitives::{Address, B256, U256};
 use stylus_sdk::prelude::*;
 use vouch_abi::{
     IAttestation, IContract, IEscrow, IOffers, IToken, IUsage, OrderRecord, Terms, Verdict,
-    call::{self, Answer, CONSTRUCTOR, Revert, SolCall},
+    call::{self, Answer, CONSTRUCTOR, Revert, SolCall, SolEvent},
     codec::{Codec, Reader},
     dispatch,
     terms::invalid,
 };
 use vouch_protocol::clause::{Clause, Clauses};
 
-use crate::{Escrow, dispute, flows::Flows, orders::column, rules::State};
+use crate::{Escrow, dispute, flows::Flows, orders::column, rules::State, token::refused};
 
 /// The address of a bundle is announced, not the bundle.
 const MAX_URI: usize = 2048;
@@ -66,6 +66,10 @@ impl Escrow {
                 let answer = self.annex_of_order(selector, arguments, &mut flows)?;
                 self.execute(flows)?;
                 return Ok(answer);
+            }
+            IEscrow::depositWithAuthorizationCall::SELECTOR
+            | IEscrow::depositWithPermit2Call::SELECTOR => {
+                return self.deposit(selector, arguments);
             }
             _ => {}
         }
@@ -270,21 +274,11 @@ impl Escrow {
         if amount.is_zero() {
             return Err(IEscrow::NothingToWithdraw { account, token }.into());
         }
-        self.credits.setter(account).setter(token).set(U256::ZERO);
+        self.set_credit(account, token, U256::ZERO);
         self.release_owed(token, &amount);
-        self.log(&IEscrow::Withdrawn {
-            account,
-            token,
-            amount,
-        });
+        self.log_credit(IEscrow::Withdrawn::SIGNATURE_HASH, token, account, amount);
         if !self.push(token, account, amount)? {
-            let received = U256::ZERO;
-            return Err(IEscrow::TokenRefused {
-                token,
-                expected: amount,
-                received,
-            }
-            .into());
+            return Err(refused(token, amount, U256::ZERO));
         }
         call::returns::<IEscrow::withdrawCall>(amount)
     }

@@ -24,6 +24,7 @@ extern crate alloc;
 
 mod annex;
 mod chain;
+mod deposit;
 pub mod dispute;
 pub mod flows;
 pub mod money;

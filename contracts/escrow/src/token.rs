@@ -5,8 +5,9 @@ use alloy_primitives::{Address, B256, U256};
 use stylus_sdk::{call::RawCall, prelude::*};
 use vouch_abi::{
     IEscrow, IToken,
-    call::{self, Revert},
+    call::{self, Revert, SolEvent},
     terms::invalid,
+    wire::Event,
 };
 
 use crate::{
@@ -54,13 +55,8 @@ impl Escrow {
             to,
             value: amount,
         });
-        let accepted = match self.call(token, &transfer) {
-            Ok(answer) => answer.is_empty() || is_true(&answer),
-            Err(revert) if (4..=MAX_ERROR).contains(&revert.0.len()) => return Err(revert),
-            Err(_) => false,
-        };
-        let question = call::encode(&IToken::balanceOfCall { account: to });
-        let held = self.ask(token, &question).unwrap_or_default().into();
+        let accepted = self.accepts(token, &transfer)?;
+        let held = self.held(token);
         let owed = self.owed.get(token);
         if !accepted || held < owed {
             // What was owed before was there before.
@@ -70,21 +66,48 @@ impl Escrow {
             } else {
                 U256::ZERO
             };
-            return Err(IEscrow::TokenRefused {
-                token,
-                expected: amount,
-                received,
-            }
-            .into());
+            return Err(refused(token, amount, received));
         }
         Ok(())
     }
 
-    /// Moves the tokens: in from the caller, then out to each receiver, or to its credit.
+    /// Whether a call that is to take money in says that it did. A reason of a usual size is passed on.
+    pub(crate) fn accepts(&self, to: Address, calldata: &[u8]) -> Result<bool, Revert> {
+        match self.call(to, calldata) {
+            Ok(answer) => Ok(answer.is_empty() || is_true(&answer)),
+            Err(revert) if (4..=MAX_ERROR).contains(&revert.0.len()) => Err(revert),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Units of a token that the contract holds; none of what does not answer.
+    pub(crate) fn held(&self, token: Address) -> U256 {
+        let account = self.vm().contract_address();
+        let question = call::encode(&IToken::balanceOfCall { account });
+        self.ask(token, &question).unwrap_or_default().into()
+    }
+
+    /// Takes what it can of an amount, already counted as owed, from an account's credit; gives the rest.
+    fn spend_credit(&mut self, token: Address, account: Address, amount: U256) -> U256 {
+        let credit = self.credit(account, token);
+        let left = credit.saturating_sub(amount);
+        let spent = credit.saturating_sub(left);
+        if !spent.is_zero() {
+            self.set_credit(account, token, left);
+            self.release_owed(token, &spent);
+            self.log_credit(IEscrow::CreditSpent::SIGNATURE_HASH, token, account, spent);
+        }
+        amount.saturating_sub(spent)
+    }
+
+    /// Moves the tokens: in from the caller, its credit first, then out to each receiver, or to its credit.
     pub(crate) fn execute(&mut self, flows: Flows) -> Result<(), Revert> {
         let caller = self.vm().msg_sender();
         for Flow { token, amount, .. } in flows.inward {
-            self.pull(token, caller, amount)?;
+            let rest = self.spend_credit(token, caller, amount);
+            if !rest.is_zero() {
+                self.pull(token, caller, rest)?;
+            }
         }
         for Flow { token, amount, .. } in &flows.outward {
             self.release_owed(*token, amount);
@@ -134,26 +157,47 @@ impl Escrow {
         self.credits.getter(account).get(token)
     }
 
+    pub(crate) fn set_credit(&mut self, account: Address, token: Address, credit: U256) {
+        self.credits.setter(account).insert(token, credit);
+    }
+
     /// Credits what is already owed, and says so.
-    fn give_credit(&mut self, token: Address, account: Address, amount: U256) {
+    pub(crate) fn give_credit(&mut self, token: Address, account: Address, amount: U256) {
         self.add_credit(token, account, amount);
-        self.log(&IEscrow::Credited {
+        self.log_credit(IEscrow::Credited::SIGNATURE_HASH, token, account, amount);
+    }
+
+    /// Logs one of the events about credit, which differ in nothing but their signature.
+    pub(crate) fn log_credit(&self, event: B256, token: Address, account: Address, amount: U256) {
+        let (mut bytes, topics) = IEscrow::Credited {
             account,
             token,
             amount,
-        });
+        }
+        .log();
+        if let Some(signature) = bytes.first_chunk_mut() {
+            *signature = event.0;
+        }
+        self.vm().emit_log(&bytes, topics);
     }
 
     pub(crate) fn add_credit(&mut self, token: Address, account: Address, amount: U256) {
         if amount.is_zero() {
             return;
         }
-        let mut of_account = self.credits.setter(account);
-        let mut credit = of_account.setter(token);
         // Bounded by what is owed, which does not overflow.
-        let sum = credit.get().saturating_add(amount);
-        credit.set(sum);
+        let sum = self.credit(account, token).saturating_add(amount);
+        self.set_credit(account, token, sum);
     }
+}
+
+pub(crate) fn refused(token: Address, expected: U256, received: U256) -> Revert {
+    IEscrow::TokenRefused {
+        token,
+        expected,
+        received,
+    }
+    .into()
 }
 
 /// Whether an answer begins with the word `true`.

@@ -114,13 +114,11 @@ pub struct Disputed {
 impl Model {
     fn may_dispute(&self, place: usize, by: Address, opinion: Opinion) -> bool {
         let order = &self.orders[place];
-        let held = self.balances.get(&(order.token, by)).copied();
         order.state == State::Finished
             && self.now < order.boundary()
             && matches!(opinion, Opinion::Policy | Opinion::Forged)
             && self.resolver != Address::ZERO
-            && self.takes_in(order.token)
-            && held.unwrap_or_default() >= STAKE
+            && self.can_give(order.token, by, STAKE)
     }
 
     fn dispute(&mut self, place: usize, challenger: Address) {

@@ -112,6 +112,13 @@ impl Lab {
         self.db.insert_account_info(account, info);
     }
 
+    /// Puts a contract's code at another address, where others expect it.
+    pub fn copy_code(&mut self, from: Address, to: Address) {
+        let account = self.db.cache.accounts.get(&from);
+        let info = account.map(|account| account.info.clone());
+        self.db.insert_account_info(to, info.unwrap_or_default());
+    }
+
     /// A slot of an account's storage.
     pub fn slot(&self, account: Address, slot: U256) -> U256 {
         let account = self.db.cache.accounts.get(&account);

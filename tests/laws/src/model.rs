@@ -166,16 +166,36 @@ impl Model {
     }
 
     /// Whether a token lets itself be taken in.
-    pub(crate) fn takes_in(&self, token: usize) -> bool {
+    fn takes_in(&self, token: usize) -> bool {
         matches!(
             self.modes[token],
             Mode::Honest | Mode::Silent | Mode::Reenters
         )
     }
 
+    /// What is left to give of an amount once credit has been spent on it.
+    fn rest(&self, token: usize, from: Address, amount: u128) -> u128 {
+        let credit = self.credits.get(&(token, from)).copied();
+        amount.saturating_sub(credit.unwrap_or_default())
+    }
+
+    /// Whether an account can give an amount: out of its credit, and what that does not cover out of its
+    /// balance.
+    pub(crate) fn can_give(&self, token: usize, from: Address, amount: u128) -> bool {
+        let held = self.balances.get(&(token, from)).copied();
+        let rest = self.rest(token, from, amount);
+        rest == 0 || self.takes_in(token) && held.unwrap_or_default() >= rest
+    }
+
     pub(crate) fn pull(&mut self, token: usize, from: Address, amount: u128) {
-        *self.balances.entry((token, from)).or_default() -= amount;
-        self.owed[token] += amount;
+        let rest = self.rest(token, from, amount);
+        if let Some(credit) = self.credits.get_mut(&(token, from)) {
+            *credit -= amount - rest;
+        }
+        if rest > 0 {
+            *self.balances.entry((token, from)).or_default() -= rest;
+            self.owed[token] += rest;
+        }
     }
 
     pub(crate) fn pay(&mut self, token: usize, to: Address, amount: u128) {
@@ -212,14 +232,12 @@ impl Model {
 
     /// Whether an order may be placed; `again`: with terms that were placed before.
     pub fn may_place(&self, buyer: usize, token: usize, again: bool) -> bool {
-        let held = self.balances.get(&(token, BUYERS[buyer])).copied();
         !self.paused
             && !again
             && self.volume[token] > 0
             && self.uses.0 < MAX_USES
             && self.uses.1[buyer] < MAX_USES_PER_BUYER
-            && self.takes_in(token)
-            && held.unwrap_or_default() >= LOCKED
+            && self.can_give(token, BUYERS[buyer], LOCKED)
     }
 
     /// An order was placed.
@@ -247,12 +265,10 @@ impl Model {
     /// Whether the provider may accept.
     pub fn may_accept(&self, order: usize, by_stranger: bool) -> bool {
         let order = &self.orders[order];
-        let held = self.balances.get(&(order.token, PROVIDER)).copied();
         !by_stranger
             && order.state == State::Placed
             && self.now <= order.deadline()
-            && self.takes_in(order.token)
-            && held.unwrap_or_default() >= BOND
+            && self.can_give(order.token, PROVIDER, BOND)
     }
 
     /// The provider accepted.

@@ -18,12 +18,14 @@
 //! | dust, zero amounts | `amounts::dust_is_paid_to_the_unit`, `amounts::amounts_of_zero_are_amounts` |
 //! | past deadlines | `time::orders_whose_deadlines_lie_behind_are_not_placed`, `time::the_last_second_counts_and_the_next_does_not` |
 //! | Merkle second preimage | `swaps::an_inner_node_of_the_tree_is_no_workload`, `batches::an_inner_node_is_no_verdict_and_a_verdict_no_root` |
-//! | permit front-running | `tokens::a_permit_that_somebody_else_brings_first_stops_nobody` |
+//! | permit front-running | `tokens::a_permit_that_somebody_else_brings_first_stops_nobody`, `deposits::whoever_brings_a_signature_first_helps_its_owner_only` |
+//! | authorisations replayed, relayed, forged, for others, of tokens that bring less | `deposits::*` |
 //! | changes of the market made early, twice, otherwise than announced; ownership taken | `governance::*` |
 
 mod amounts;
 mod batches;
 mod bonds;
+mod deposits;
 mod disputes;
 mod governance;
 mod multicall;
