@@ -55,7 +55,8 @@ mod tests {
         assert!(resident(std::process::id()).unwrap() > 1 << 20);
         let thread = own_thread().unwrap();
         assert!(cpu(&format!("/proc/self/task/{thread}/stat")).is_ok());
-        assert!(cpu("/proc/self/status").is_err());
+        assert!(cpu("/proc/self/comm").is_err());
+        assert!(cpu("/proc/self/no-such-file").is_err());
     }
 
     #[test]
