@@ -57,6 +57,14 @@ pub enum Error {
     /// A chunk does not decrypt: what was packed was not made with this key and manifest.
     #[error("chunk {0}: expected an authentic chunk, found a wrong tag")]
     Forged(u64),
+    /// A store has no pack of this asset.
+    #[error("{}: expected a folder {} with the asset's pack, found none", store.display(), hex::encode(asset))]
+    Absent {
+        /// The asset asked for.
+        asset: B256,
+        /// The folder of packs.
+        store: PathBuf,
+    },
     /// Bytes are missing, or there are too many.
     #[error("{what}: expected {expected} bytes, found {found}")]
     Length {

@@ -107,6 +107,10 @@ fn encrypt<R: Read + Send>(
 /// [`Error`].
 pub fn find(store: &Path, asset: B256) -> Result<Pack<File>, Error> {
     let dir = store.join(hex::encode(asset));
+    if !dir.is_dir() {
+        let store = store.to_owned();
+        return Err(Error::Absent { asset, store });
+    }
     let read = |name: &str, limit: u64| {
         let path = dir.join(name);
         let mut bytes = Vec::new();

@@ -62,6 +62,18 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[test]
+fn an_asset_that_a_store_lacks_is_named_with_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let asset = B256::repeat_byte(0xab);
+    let found = find(dir.path(), asset).map(|_| ()).unwrap_err();
+    let (store, folder) = (dir.path().display(), "ab".repeat(32));
+    let expected = format!("{store}: expected a folder {folder} with the asset's pack, found none");
+    assert_eq!(found.to_string(), expected);
+    let error = publish(dir.path(), asset, &dir.path().join("to")).unwrap_err();
+    assert!(matches!(error, Error::Absent { .. }), "{error}");
+}
+
+#[test]
 fn any_length_comes_back_and_is_encrypted_at_rest() {
     for length in [0, 1, 4095, 4096, 4097, 40_000, 8 * 4096] {
         let packed = packed(length);
@@ -373,7 +385,7 @@ async fn every_source_says_why_it_did_not_have_it() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("No such file") && error.contains("127.0.0.1:1"),
+        error.contains("found none") && error.contains("127.0.0.1:1"),
         "{error}"
     );
     let error = Source::fetch_from(&[], B256::ZERO, &to)

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use vouch_content::result::open_file;
 use vouch_content::seal::KeyPair;
 use vouch_content::sha256;
+use vouch_workload_language::{Recipe, train};
 
 /// Records of the dataset.
 pub(super) const RECORDS: u64 = 2_000;
@@ -21,6 +22,15 @@ const SPOILT: usize = 4;
 
 /// The model the job starts from: how a classifier is to be made.
 pub(super) const MODEL: &[u8] = b"letters=3\nsmoothing=0.5\n";
+
+/// A stretch of the trained model that nothing else has. Training is exact, so it is known in advance.
+pub(super) fn weights(dataset: &[u8]) -> Result<Vec<u8>> {
+    let recipe = Recipe::parse(std::str::from_utf8(MODEL)?)?;
+    let trained = train(&String::from_utf8_lossy(dataset), recipe);
+    let model = trained.model.to_text().into_bytes();
+    let middle = model.len() / 2;
+    Ok(model[middle..middle + 64].to_vec())
+}
 
 /// Words that are in the dataset and nowhere else.
 pub(super) const MARK: &[u8] = b"vierhundertneunundneunzig";
@@ -74,11 +84,11 @@ pub(super) fn open_result(
     buyer: &KeyPair,
     order: B256,
     dir: &Path,
-) -> Result<(Metrics, u64)> {
+) -> Result<(Metrics, Vec<u8>)> {
     let path = dir.join("result.tar");
     open_file(sealed, buyer, order, &path).context("opening the result")?;
     let file = std::fs::File::open(&path).context("reading the result")?;
-    let (mut metrics, mut model) = (None, 0);
+    let (mut metrics, mut model) = (None, Vec::new());
     for entry in tar::Archive::new(file)
         .entries()
         .context("reading the result")?
@@ -90,7 +100,9 @@ pub(super) fn open_result(
                 entry.read_to_string(&mut text)?;
                 metrics = Some(serde_json::from_str(&text).context("metrics.json")?);
             }
-            Some("model") => model = entry.size(),
+            Some("model") => {
+                entry.read_to_end(&mut model)?;
+            }
             other => bail!("result: expected metrics.json and model, found {other:?}"),
         }
     }

@@ -1,9 +1,11 @@
-//! Looks for what must be nowhere: plaintext and keys, in every file and log of the demo.
+//! Looks for what must be nowhere: plaintext, keys and the trained model, in every file and log of the demo.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use vouch_content::ContentKey;
+
+const WEIGHTS: &str = "the trained model";
 
 /// What must not be found.
 #[derive(Debug, Default)]
@@ -13,6 +15,23 @@ impl Secrets {
     /// A piece of plaintext.
     pub(super) fn plaintext(&mut self, bytes: &[u8]) {
         self.0.push(("plaintext", bytes.to_vec()));
+    }
+
+    /// A piece of the trained model.
+    pub(super) fn weights(&mut self, bytes: &[u8]) {
+        self.0.push((WEIGHTS, bytes.to_vec()));
+    }
+
+    /// Whether the trained model is what is searched for.
+    pub(super) fn knows(&self, model: &[u8]) -> bool {
+        let weights = Self(
+            self.0
+                .iter()
+                .filter(|(what, _)| *what == WEIGHTS)
+                .cloned()
+                .collect(),
+        );
+        weights.found(model).is_some()
     }
 
     /// A content key, as bytes and as digits.

@@ -71,6 +71,7 @@ impl Stage<'_> {
         };
         self.secrets.plaintext(job::MODEL);
         self.secrets.plaintext(job::MARK);
+        self.secrets.weights(&job::weights(&dataset)?);
         if poor {
             let lie = self.screen.style.yellow("every fourth record is spoilt");
             self.screen.line("", &lie, "");

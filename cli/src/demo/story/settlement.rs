@@ -29,6 +29,10 @@ impl Stage<'_> {
         );
         let (metrics, model) =
             job::open_result(&sealed, &self.result_key, placed.order, &self.dir)?;
+        ensure!(
+            self.secrets.knows(&model),
+            "result: another model than the one that files were searched for"
+        );
         let text = format!(
             "opens the model: right on {:.1} % of {} unseen records",
             100.0 * metrics.accuracy,
@@ -37,7 +41,7 @@ impl Stage<'_> {
         self.screen.line(
             &self.cast.buyer.name,
             &text,
-            &format!("{} bytes", thousands(model)),
+            &format!("{} bytes", thousands(model.len() as u64)),
         );
         Ok(metrics)
     }

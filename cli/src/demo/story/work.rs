@@ -128,10 +128,10 @@ impl Stage<'_> {
         Ok(End::Expired)
     }
 
-    /// No plaintext and no key is in any file or log.
+    /// No plaintext, no key and nothing of the trained model is in any file or log.
     fn search(&self) -> Result<()> {
         let files = self.secrets.search(&self.dir)?;
-        let text = "no key and no plaintext in any file or log";
+        let text = "no key, plaintext or trained model in any file or log";
         self.screen
             .line("", text, &format!("{} searched", count(files, "file")));
         Ok(())
