@@ -14,4 +14,5 @@ mod market;
 mod operator;
 mod session;
 mod stylus;
+mod tutorial;
 mod viem;
