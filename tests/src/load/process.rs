@@ -20,8 +20,9 @@ pub(super) fn cpu(stat: &str) -> Result<f64> {
     let text = std::fs::read_to_string(stat).with_context(|| stat.to_owned())?;
     // The name, in parentheses, may hold anything.
     let fields = text.rsplit(')').next().unwrap_or_default();
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    let ticks: Option<u64> = ticks.map(|field| field.parse::<u64>().ok()).sum();
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut field = || fields.next()?.parse::<u64>().ok();
+    let ticks = field().zip(field()).map(|(user, system)| user + system);
     Ok(ticks.with_context(|| format!("{stat}: {text}"))? as f64 / TICKS)
 }
 
