@@ -28,7 +28,7 @@ clone_changed
 PATH="$TOOLS/bin:$PATH:$HOME/.cargo/bin"
 export PATH
 
-CONTRACTS="governance bonds offers usage annex escrow attestation token"
+CONTRACTS="governance bonds offers usage annex desk escrow attestation token"
 CARGO_STYLUS_VERSION="0.10.10"
 NODE_MAJOR=20
 

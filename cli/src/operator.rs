@@ -212,10 +212,10 @@ impl Proof {
             evidence,
             outputs,
         } = self.job;
-        let phase = [Phase::Start, Phase::Finish]
+        let phase = [Phase::Start, Phase::Heartbeat, Phase::Finish]
             .into_iter()
             .find(|known| known.name() == phase)
-            .with_context(|| format!("phase {phase}: expected start or finish"))
+            .with_context(|| format!("phase {phase}: expected start, heartbeat or finish"))
             .map_err(Failure::Usage)?;
         Ok(VerdictShare {
             verdict: statement.digest,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use alloy::primitives::{B256, Bytes};
+use alloy::primitives::{B256, Bytes, U256};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -58,6 +58,9 @@ pub struct Evidence {
     /// Which try of the phase this is.
     #[arg(long, value_name = "N", default_value = "0")]
     attempt: u8,
+    /// While the order runs: a heartbeat instead of the finish.
+    #[arg(long)]
+    heartbeat: bool,
     /// Finish only: the sealed outputs.
     #[arg(long, value_name = "FILE", help_heading = "Work")]
     outputs: Option<PathBuf>,
@@ -129,16 +132,26 @@ async fn evidence(args: &Evidence) -> Result<Report, Failure> {
     }
     let placed = market.terms(args.order).await?;
     let state = market.record(args.order).await?.state;
-    let phase = if state == vouch_client::State::Running {
-        Phase::Finish
-    } else {
-        Phase::Start
+    let phase = match state {
+        _ if args.heartbeat => Phase::Heartbeat,
+        vouch_client::State::Running => Phase::Finish,
+        _ => Phase::Start,
     };
-    let challenge = market.challenge(args.order, phase, args.attempt).await?;
+    let (challenge, block) = match phase {
+        Phase::Heartbeat => {
+            let (challenge, block) = market.heartbeat(args.order, args.attempt).await?;
+            (challenge, Some(U256::from_be_bytes(block.0)))
+        }
+        _ => {
+            let challenge = market.challenge(args.order, phase, args.attempt).await?;
+            (challenge, None)
+        }
+    };
     let inputs = inputs(&placed);
     let session = session(args)?;
     let statement = match phase {
         Phase::Start => session.start(challenge, inputs),
+        Phase::Heartbeat => session.heartbeat(challenge, inputs, Counters::default()),
         Phase::Finish => session.finish(challenge, inputs, work(args, &placed)?),
     };
     let cpu = if args.cpu == "turin" {
@@ -159,7 +172,7 @@ async fn evidence(args: &Evidence) -> Result<Report, Failure> {
     std::fs::write(&args.out, &bundle)
         .with_context(|| format!("writing {}", args.out.display()))?;
     let digest = file_digest(&args.out)?.0;
-    let json = json!({
+    let mut json = json!({
         "order": args.order,
         "phase": phase.name(),
         "evidence": digest,
@@ -169,6 +182,9 @@ async fn evidence(args: &Evidence) -> Result<Report, Failure> {
         "session_key": session.encryption_key(),
         "outputs": statement.outputs,
     });
+    if let Some(block) = block {
+        json["block"] = json!(block.to_string());
+    }
     let text = fields([
         ("phase", phase.to_string()),
         ("evidence", digest.to_string()),

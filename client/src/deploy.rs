@@ -264,6 +264,7 @@ async fn verify_set_up(
             escrow.attestation().call().await?,
         ),
         ("annex", at(Contract::Annex)?, escrow.annex().call().await?),
+        ("desk", at(Contract::Desk)?, escrow.desk().call().await?),
     ] {
         if expected != found {
             let (expected, found) = (expected.to_string(), found.to_string());
@@ -335,7 +336,7 @@ async fn keep_what_is_there(
     }
     let whole = BOUND
         .iter()
-        .chain(&[Contract::Annex, Contract::Escrow])
+        .chain(&[Contract::Annex, Contract::Desk, Contract::Escrow])
         .all(|c| deployment.contracts.contains_key(c));
     if whole {
         return Ok(());
@@ -391,13 +392,14 @@ fn constructor(contract: Contract, setup: &Setup, deployment: &Deployment) -> Re
         }
         .abi_encode(),
         // Nothing to construct.
-        Contract::Annex => Vec::new(),
+        Contract::Annex | Contract::Desk => Vec::new(),
         Contract::Escrow => IEscrow::constructorCall {
             governor,
             offers: at(Contract::Offers)?,
             usage: at(Contract::Usage)?,
             attestation: at(Contract::Attestation)?,
             annex: at(Contract::Annex)?,
+            desk: at(Contract::Desk)?,
         }
         .abi_encode(),
         Contract::Token => IToken::constructorCall {

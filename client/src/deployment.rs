@@ -31,13 +31,15 @@ pub enum Contract {
     Attestation,
     /// The escrow's second program.
     Annex,
+    /// Its third.
+    Desk,
     /// Who has paid and who may be paid.
     Escrow,
 }
 
 impl Contract {
     /// Every contract, in the order in which they are deployed.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Governance,
         Self::Token,
         Self::Bonds,
@@ -45,6 +47,7 @@ impl Contract {
         Self::Usage,
         Self::Attestation,
         Self::Annex,
+        Self::Desk,
         Self::Escrow,
     ];
 
@@ -57,6 +60,7 @@ impl Contract {
             Self::Usage => "usage",
             Self::Attestation => "attestation",
             Self::Annex => "annex",
+            Self::Desk => "desk",
             Self::Escrow => "escrow",
             Self::Token => "token",
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use alloy::eips::BlockNumberOrTag;
 use alloy::primitives::{B256, Bytes, TxHash, U256};
 use alloy::providers::Provider;
 use alloy::rpc::types::{Filter, Log, TransactionReceipt};
@@ -82,7 +83,7 @@ impl State {
     pub const fn before(phase: Phase) -> Self {
         match phase {
             Phase::Start => Self::Accepted,
-            Phase::Finish => Self::Running,
+            Phase::Finish | Phase::Heartbeat => Self::Running,
         }
     }
 }
@@ -104,6 +105,8 @@ pub struct Record {
     pub started_at: u64,
     /// When the finish verdict arrived; zero before.
     pub finished_at: u64,
+    /// Until when heartbeats attest the compute leg; zero without one.
+    pub beat_at: u64,
     /// Finished and disputed: the finish verdict's digest. Settled: the receipt's id.
     pub commitment: B256,
 }
@@ -316,11 +319,13 @@ impl Market {
             since_block: record.sinceBlock,
             started_at: record.startedAt,
             finished_at: record.finishedAt,
+            beat_at: record.beatAt,
             commitment: record.commitment,
         })
     }
 
-    /// The challenge that a session must answer for the order's next phase.
+    /// The challenge that a session must answer for the order's next phase. For a heartbeat this is the one of the
+    /// start verdict's block, which proves least: [`heartbeat`](Self::heartbeat) takes a fresh one.
     ///
     /// # Errors
     /// [`Error::WrongState`] where the order does not wait for this phase, [`Error::BlockMissing`].
@@ -350,6 +355,34 @@ impl Market {
             attempt,
             hash,
         ))
+    }
+
+    /// The challenge of the newest block for a heartbeat, and that block's number, which the announcement names in
+    /// place of the outputs: the heartbeat counts until that block's time.
+    ///
+    /// # Errors
+    /// [`Error::WrongState`] where the order does not run, [`Error::BlockMissing`].
+    pub async fn heartbeat(&self, order: B256, attempt: u8) -> Result<(B256, B256), Error> {
+        let found = self.record(order).await?.state;
+        if found != State::Running {
+            return Err(Error::WrongState {
+                order,
+                expected: State::Running,
+                found,
+            });
+        }
+        let newest = BlockNumberOrTag::Latest;
+        let block = self.provider.get_block_by_number(newest).await?;
+        let header = block.ok_or(Error::BlockMissing(0))?.header;
+        let challenge = challenge(
+            self.chain_id,
+            self.addresses.escrow,
+            order,
+            Phase::Heartbeat,
+            attempt,
+            header.hash,
+        );
+        Ok((challenge, U256::from(header.number).into()))
     }
 
     /// The policies of an order's legs, in their order: from the calldata that placed it, else from

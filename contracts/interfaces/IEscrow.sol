@@ -10,6 +10,9 @@ interface IEscrow {
     event OrderAccepted(bytes32 indexed order, address indexed provider);
     event EvidenceSubmitted(bytes32 indexed order, uint8 indexed phase, uint8 attempt, bytes32 evidence, bytes32 outputs, string uri);
     event OrderStarted(bytes32 indexed order, bytes32 indexed verdict, bytes32 sessionKey, bytes32[] devices);
+    /// A heartbeat: compute is attested until `attestedUntil`, which is what it was before where the compute
+    /// leg's clauses did not hold.
+    event OrderBeat(bytes32 indexed order, bytes32 indexed verdict, uint8 attempt, uint64 attestedUntil);
     event OrderFinished(bytes32 indexed order, bytes32 indexed verdict, uint64 windowCloses);
     /// What a leg earned. Its payee gets one transfer for all that an order owes it, or a credit.
     event LegPaid(bytes32 indexed order, uint8 leg, address indexed payee, uint256 amount);
@@ -66,7 +69,9 @@ interface IEscrow {
     error Inconclusive(uint16 reason);
     error InputsMismatch(bytes32 expected, bytes32 found);
     error ObservedInFuture(uint64 observedAt, uint64 time);
-    /// A finish verdict was observed before the start verdict.
+    /// The compute is attested until then already: heartbeats only move forwards.
+    error BeatNotLater(uint64 observedAt, uint64 beatAt);
+    /// A finish verdict or heartbeat was observed before the start verdict.
     error ObservedBeforeStart(uint64 observedAt, uint64 startedAt);
     error TokenRefused(address token, uint256 expected, uint256 received);
     error NothingToWithdraw(address account, address token);
@@ -91,12 +96,14 @@ interface IEscrow {
     function depositWithPermit2(address token, address owner, uint256 value, uint256 nonce, uint256 deadline, bytes calldata signature) external;
     /// The provider takes the order and locks its bond.
     function accept(Terms calldata terms) external;
-    /// The provider names the evidence bundle of a phase, and on finishing the SHA-256 of the
-    /// sealed outputs it delivered. `uri` says where the bundle can be had.
+    /// The provider names the evidence bundle of a phase: 1 start, 2 finish, 3 a heartbeat. `outputs` is on
+    /// finishing the SHA-256 of the sealed outputs it delivered, and for a heartbeat the number of the block
+    /// whose hash its challenge is made of. `uri` says where the bundle can be had.
     function submitEvidence(Terms calldata terms, uint8 phase, uint8 attempt, bytes32 evidence, bytes32 outputs, string calldata uri) external;
     /// Anyone brings a verdict signed by a quorum. An accepted start verdict starts the order,
     /// an accepted finish verdict pays it (or opens the challenge window), a rejected verdict
-    /// refunds it.
+    /// refunds it. An accepted heartbeat whose compute clauses hold attests the compute until it was
+    /// observed: paid if the order then ends at its finish deadline.
     function submitVerdict(Terms calldata terms, Verdict calldata verdict, bytes calldata signatures) external;
     /// Anyone settles a finished order once its challenge window has closed.
     function settle(Terms calldata terms, Verdict calldata verdict) external;
@@ -119,7 +126,8 @@ interface IEscrow {
     function setResolver(address resolver) external;
     function resolver() external view returns (address account);
     /// Anyone refunds an order whose current deadline has passed: accept, start or finish, or that of
-    /// its dispute. A finished order is settled instead.
+    /// its dispute. A finished order is settled instead. What heartbeats attested of the compute leg is paid,
+    /// the rest goes back to the buyer.
     function refund(Terms calldata terms) external;
     /// Anyone gives the volume and the uses that a refunded order took back to its offers and
     /// policies, once. Apart from the refund, so that no other contract can stand in its way.
@@ -147,5 +155,6 @@ interface IEscrow {
     function attestation() external view returns (address);
     /// The second program of the escrow, which it runs on its own storage.
     function annex() external view returns (address);
+    function desk() external view returns (address);
     function governor() external view returns (address account);
 }

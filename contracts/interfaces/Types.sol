@@ -236,6 +236,8 @@ struct OrderRecord {
     uint64 startedAt;
     // When the finish verdict arrived; the challenge window opens then.
     uint64 finishedAt;
+    // Until when heartbeats attest the compute leg; zero without one.
+    uint64 beatAt;
     // Finished and disputed: the finish verdict's digest. Settled: the receipt's id.
     bytes32 commitment;
 }

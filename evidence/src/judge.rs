@@ -80,7 +80,7 @@ pub struct Judgement {
 /// clauses share, or `no_leg_holds`.
 pub fn judge(claims: &SessionClaims, legs: &[Leg], workload: Option<B256>) -> Judgement {
     let judged = match claims.phase {
-        Phase::Start => Clauses::AT_START,
+        Phase::Start | Phase::Heartbeat => Clauses::AT_START,
         Phase::Finish => Clauses::ATTESTED,
     };
     let mut words = [0; MAX_LEGS];

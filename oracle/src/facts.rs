@@ -30,6 +30,11 @@ pub enum Event {
         /// The devices that now serve the order.
         devices: Vec<B256>,
     },
+    /// A heartbeat was accepted.
+    Beat {
+        /// Which of the provider's attempts: earlier ones cannot count any more.
+        attempt: u8,
+    },
     /// A finish verdict was accepted; the challenge window is open.
     Finished {
         /// Its digest.
@@ -83,6 +88,7 @@ pub fn read(topics: &[B256], data: &[u8]) -> Result<Option<(B256, Event)>, FactE
                 devices: e.devices,
             },
         ),
+        IEscrowEvents::OrderBeat(e) => (e.order, Event::Beat { attempt: e.attempt }),
         IEscrowEvents::OrderFinished(e) => (e.order, Event::Finished { verdict: e.verdict }),
         IEscrowEvents::OrderDisputed(e) => (e.order, Event::Disputed),
         IEscrowEvents::OrderSettled(e) => (e.order, Event::Settled(Box::new(e.receipt))),
@@ -107,6 +113,7 @@ impl Event {
             Self::Accepted => "OrderAccepted",
             Self::Evidence { .. } => "EvidenceSubmitted",
             Self::Started { .. } => "OrderStarted",
+            Self::Beat { .. } => "OrderBeat",
             Self::Finished { .. } => "OrderFinished",
             Self::Disputed => "OrderDisputed",
             Self::Settled(_) => "OrderSettled",
@@ -114,13 +121,40 @@ impl Event {
         }
     }
 
-    /// Which phases of the order this decides: none, one, or both.
-    pub const fn decides(&self) -> Option<Option<vouch_protocol::Phase>> {
+    /// Which of the order's jobs this decides.
+    pub const fn decides(&self) -> Option<Decided> {
         match self {
             Self::Placed(_) | Self::Accepted | Self::Evidence { .. } | Self::Disputed => None,
-            Self::Started { .. } => Some(Some(vouch_protocol::Phase::Start)),
-            Self::Finished { .. } => Some(Some(vouch_protocol::Phase::Finish)),
-            Self::Settled(_) | Self::Refunded { .. } => Some(None),
+            Self::Started { .. } => Some(Decided::Start),
+            Self::Beat { attempt } => Some(Decided::Heartbeats { until: *attempt }),
+            Self::Finished { .. } | Self::Settled(_) | Self::Refunded { .. } => Some(Decided::All),
+        }
+    }
+}
+
+/// The jobs of an order that an event decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// Those about its start.
+    Start,
+    /// Its heartbeats up to an attempt.
+    Heartbeats {
+        /// The attempt that counted.
+        until: u8,
+    },
+    /// All of them.
+    All,
+}
+
+impl Decided {
+    /// Whether a job is among them.
+    pub fn concerns(self, job: &JobId) -> bool {
+        match self {
+            Self::Start => job.phase.0 == vouch_protocol::Phase::Start,
+            Self::Heartbeats { until } => {
+                job.phase.0 == vouch_protocol::Phase::Heartbeat && job.attempt <= until
+            }
+            Self::All => true,
         }
     }
 }
@@ -191,7 +225,13 @@ impl Order {
                     });
                 }
                 (_, None)
-                | (Event::Evidence { .. } | Event::Finished { .. } | Event::Disputed, _) => {}
+                | (
+                    Event::Evidence { .. }
+                    | Event::Beat { .. }
+                    | Event::Finished { .. }
+                    | Event::Disputed,
+                    _,
+                ) => {}
                 (Event::Accepted, Some(order)) => order.accepted = Some(at),
                 (
                     Event::Started {
@@ -220,11 +260,13 @@ impl Order {
         self.receipt.is_some() || self.refunded.is_some()
     }
 
-    /// The block whose hash the challenge of a phase is made of.
+    /// The block whose hash the challenge of a phase is made of; of a heartbeat the first that it may be.
     pub fn challenge_block(&self, phase: vouch_protocol::Phase) -> Option<BlockRef> {
         match phase {
             vouch_protocol::Phase::Start => self.accepted.map(|at| at.block),
-            vouch_protocol::Phase::Finish => self.started.as_ref().map(|started| started.at.block),
+            vouch_protocol::Phase::Finish | vouch_protocol::Phase::Heartbeat => {
+                self.started.as_ref().map(|started| started.at.block)
+            }
         }
     }
 
@@ -232,7 +274,9 @@ impl Order {
     pub const fn deadline(&self, phase: vouch_protocol::Phase) -> u64 {
         match phase {
             vouch_protocol::Phase::Start => self.terms.deadlines.start,
-            vouch_protocol::Phase::Finish => self.terms.deadlines.finish,
+            vouch_protocol::Phase::Finish | vouch_protocol::Phase::Heartbeat => {
+                self.terms.deadlines.finish
+            }
         }
     }
 }
@@ -296,6 +340,32 @@ mod tests {
         ] {
             let ended = [&facts[..], &[end]].concat();
             assert!(over(&ended));
+        }
+    }
+
+    #[test]
+    fn an_event_decides_the_jobs_it_is_about() {
+        use vouch_protocol::Phase::{Finish, Heartbeat, Start};
+        let job = |phase, attempt| JobId {
+            order: B256::ZERO,
+            phase: Phase(phase),
+            attempt,
+            evidence: B256::ZERO,
+            outputs: B256::ZERO,
+        };
+        let jobs = [
+            job(Start, 0),
+            job(Finish, 0),
+            job(Heartbeat, 1),
+            job(Heartbeat, 2),
+        ];
+        let beat = Decided::Heartbeats { until: 1 };
+        for (decided, expected) in [
+            (Decided::Start, [true, false, false, false]),
+            (beat, [false, false, true, false]),
+            (Decided::All, [true; 4]),
+        ] {
+            assert_eq!(jobs.each_ref().map(|job| decided.concerns(job)), expected);
         }
     }
 }

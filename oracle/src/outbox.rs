@@ -271,7 +271,9 @@ impl Outbox {
         if job.stage.is_over() {
             return Ok(());
         }
-        let late = revert.is_some_and(|revert| revert.is("DeadlinePassed")) || self.too_late(id)?;
+        let late = revert
+            .is_some_and(|revert| revert.is("DeadlinePassed") || revert.is("BeatNotLater"))
+            || self.too_late(id)?;
         let result = if late {
             self.metrics.abandoned();
             self.store.abandoned(id, error.to_string())

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::B256;
+use alloy::primitives::{B256, U256};
 use alloy::sol_types::{SolCall, SolValue};
 use tokio::sync::{Semaphore, watch};
 use vouch_abi::{IEscrow, Verdict};
@@ -17,7 +17,7 @@ use vouch_protocol::{Phase, Reason, challenge};
 use vouch_verdict::{Case, Decision};
 
 use crate::bundles::{BundleError, Bundles, Sources};
-use crate::chain::Endpoints;
+use crate::chain::{Chain, Endpoints};
 use crate::collateral::Supplier;
 use crate::facts::{Order, Started};
 use crate::keys::Signers;
@@ -285,14 +285,20 @@ impl Pipeline {
             return Ok(Err(Lacking::For(reason, detail.to_owned())));
         };
         let phase = job.id.phase.0;
-        let Some(block) = order.challenge_block(phase) else {
+        let Some(mut block) = order.challenge_block(phase) else {
             let why = format!("evidence announced before the {phase} phase");
             return Ok(Err(Lacking::Never(why)));
         };
+        if phase == Phase::Heartbeat {
+            block = match self.named_block(job, block).await? {
+                Ok(block) => block,
+                Err(lacking) => return Ok(Err(lacking)),
+            };
+        }
         let market = self.market();
         let policies = self.policies.of(&market, &order).await?;
         let started = match &order.started {
-            Some(started) if phase == Phase::Finish => {
+            Some(started) if phase != Phase::Start => {
                 let verdict = self.start_verdict(&market, job.id.order, started).await?;
                 if verdict.is_none() {
                     let detail = format!(
@@ -324,6 +330,32 @@ impl Pipeline {
             started,
             supplement: None,
         }))
+    }
+
+    /// The block that a heartbeat's announcement names: one since the order's start (`first`), from before the
+    /// announcement.
+    async fn named_block(
+        &self,
+        job: &Job,
+        first: BlockRef,
+    ) -> Result<Result<BlockRef, Lacking>, StepError> {
+        let named = U256::from_be_bytes(job.id.outputs.0);
+        let number = u64::try_from(named)
+            .ok()
+            .filter(|number| (first.number..job.block.number).contains(number));
+        let Some(number) = number else {
+            let (first, last) = (first.number, job.block.number.saturating_sub(1));
+            let why = format!("a heartbeat names a block from {first} to {last}, this one {named}");
+            return Ok(Err(Lacking::Never(why)));
+        };
+        match self.endpoints.block(number).await {
+            Ok(Some(header)) => Ok(Ok(header.block)),
+            Ok(None) => {
+                let detail = format!("block {number} is not at hand");
+                Ok(Err(Lacking::For(None, detail)))
+            }
+            Err(error) => Ok(Err(Lacking::For(None, error.to_string()))),
+        }
     }
 
     /// Signs with each of this daemon's keys, and goes on once a quorum has signed the same.

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, keccak256};
 /// Domain tag of [`challenge`]; the version changes with the encoding.
 pub const DOMAIN: &[u8] = b"vouch/challenge/v1";
 
-/// Which of an order's two verdicts is meant. The numbers are those of the contracts.
+/// Which of an order's verdicts is meant. The numbers are those of the contracts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Phase {
@@ -15,6 +15,8 @@ pub enum Phase {
     Start = 1,
     /// After the work: the session produced these outputs.
     Finish = 2,
+    /// Between the two, any number of times: the session still runs on its devices.
+    Heartbeat = 3,
 }
 
 impl Phase {
@@ -23,15 +25,17 @@ impl Phase {
         match n {
             1 => Some(Self::Start),
             2 => Some(Self::Finish),
+            3 => Some(Self::Heartbeat),
             _ => None,
         }
     }
 
-    /// `start` or `finish`.
+    /// `start`, `finish` or `heartbeat`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::Finish => "finish",
+            Self::Heartbeat => "heartbeat",
         }
     }
 }
@@ -46,7 +50,10 @@ impl core::fmt::Display for Phase {
 ///
 /// `block_hash` is the hash of the block in which the order entered the state that precedes the
 /// phase: the block of `accept` for [`Phase::Start`], the block of the start verdict for
-/// [`Phase::Finish`]. Neither can be known before that block exists, so evidence cannot be older.
+/// [`Phase::Finish`]. For [`Phase::Heartbeat`] it is that of any block since, which the provider names when it
+/// announces the evidence: the heartbeat proves that the session lived after that block, and counts until that
+/// block's time, however late it is announced. No hash can be known before its block exists, so evidence cannot be
+/// older.
 ///
 /// Encoding: `keccak256(DOMAIN || chain id (u64 BE) || escrow (20) || order (32) || phase (u8) ||
 /// attempt (u8) || block hash (32))`.
@@ -97,10 +104,10 @@ mod tests {
 
     #[test]
     fn phases_round_trip_and_unknown_numbers_are_refused() {
-        for phase in [Phase::Start, Phase::Finish] {
+        for phase in [Phase::Start, Phase::Finish, Phase::Heartbeat] {
             assert_eq!(Phase::from_u8(phase as u8), Some(phase));
         }
         assert_eq!(Phase::from_u8(0), None);
-        assert_eq!(Phase::from_u8(3), None);
+        assert_eq!(Phase::from_u8(4), None);
     }
 }

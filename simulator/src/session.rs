@@ -91,6 +91,14 @@ impl Session {
         }
     }
 
+    /// What the session says while it works, with what left it so far.
+    pub fn heartbeat(&self, challenge: B256, inputs: B256, counters: Counters) -> Statement {
+        Statement {
+            counters,
+            ..self.start(challenge, inputs)
+        }
+    }
+
     /// What the session says after it has worked.
     pub fn finish(&self, challenge: B256, inputs: B256, work: Work) -> Statement {
         Statement {

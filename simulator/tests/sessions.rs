@@ -22,6 +22,7 @@ fn statement(phase: Phase) -> Statement {
     let session = Session::from_secret([9; 32]);
     match phase {
         Phase::Start => session.start(CHALLENGE, INPUTS),
+        Phase::Heartbeat => session.heartbeat(CHALLENGE, INPUTS, Counters::default()),
         Phase::Finish => {
             let work = Work {
                 outputs: OUTPUTS,
@@ -38,6 +39,12 @@ fn statement(phase: Phase) -> Statement {
 
 fn expected(phase: Phase, machine: &Machine, evidence: B256) -> Expected {
     let (challenge, challenged_at, inputs) = (CHALLENGE, NOW, INPUTS);
+    let started = Started {
+        at: NOW,
+        session_key: Session::from_secret([9; 32]).encryption_key(),
+        devices: machine.devices(),
+        measurement: statement::workload_digest(&Options::default().measurement),
+    };
     match phase {
         Phase::Start => Expected::Start {
             evidence,
@@ -45,18 +52,20 @@ fn expected(phase: Phase, machine: &Machine, evidence: B256) -> Expected {
             challenged_at,
             inputs,
         },
+        Phase::Heartbeat => Expected::Heartbeat {
+            evidence,
+            challenge,
+            challenged_at,
+            inputs,
+            started,
+        },
         Phase::Finish => Expected::Finish {
             evidence,
             challenge,
             challenged_at,
             inputs,
             outputs: OUTPUTS,
-            started: Started {
-                at: NOW,
-                session_key: Session::from_secret([9; 32]).encryption_key(),
-                devices: machine.devices(),
-                measurement: statement::workload_digest(&Options::default().measurement),
-            },
+            started,
         },
     }
 }
@@ -96,9 +105,9 @@ fn verdict(phase: Phase, cpu: Product, tamper: Option<Tamper>) -> Reason {
 }
 
 #[test]
-fn honest_sessions_are_accepted_in_both_phases() {
+fn honest_sessions_are_accepted_in_every_phase() {
     for cpu in Product::ALL {
-        for phase in [Phase::Start, Phase::Finish] {
+        for phase in [Phase::Start, Phase::Heartbeat, Phase::Finish] {
             assert_eq!(
                 verdict(phase, cpu, None),
                 Reason::Accepted,
@@ -112,7 +121,7 @@ fn honest_sessions_are_accepted_in_both_phases() {
 fn each_lie_gets_its_reason_where_it_is_first_told_and_later() {
     for cpu in Product::ALL {
         for tamper in Tamper::ALL.iter().copied() {
-            for phase in [Phase::Start, Phase::Finish] {
+            for phase in [Phase::Start, Phase::Heartbeat, Phase::Finish] {
                 if phase >= tamper.phase() {
                     let found = verdict(phase, cpu, Some(tamper));
                     assert_eq!(found, tamper.reason(), "{tamper} at {phase} on {cpu:?}");

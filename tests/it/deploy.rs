@@ -101,6 +101,7 @@ async fn a_market_is_deployed_verified_and_taken_up_again() -> Result<()> {
         "usage",
         "attestation",
         "annex",
+        "desk",
         "escrow",
         "token",
     ] {

@@ -57,6 +57,19 @@ const RULES: &[Rule] = &[
         why: "the annex is the escrow's second program and nobody else's",
     },
     Rule {
+        package: "desk",
+        forbidden: &[
+            "offers",
+            "usage",
+            "attestation",
+            "governance",
+            "bonds",
+            "token",
+            "vouch-client",
+        ],
+        why: "the desk is the escrow's third program and nobody else's",
+    },
+    Rule {
         package: "vouch-evidence",
         forbidden: &[
             "vouch-abi",

@@ -33,13 +33,13 @@ const WORKLOAD: u8 = 3;
 pub struct Announcement {
     /// The order.
     pub order: B256,
-    /// Start or finish.
+    /// Start, finish or heartbeat.
     pub phase: Phase,
     /// The provider's count of attempts at this phase.
     pub attempt: u8,
     /// SHA-256 of the bundle.
     pub evidence: B256,
-    /// SHA-256 of the sealed outputs; zero at the start.
+    /// SHA-256 of the sealed outputs; zero at the start. Of a heartbeat the number of its challenge's block.
     pub outputs: B256,
 }
 
@@ -58,9 +58,9 @@ pub struct Case {
     pub challenge: B256,
     /// Time of the challenge's block.
     pub challenged_at: u64,
-    /// Time of the announcement's block: the time of verification.
+    /// Time of the announcement's block: the time of verification, and but for heartbeats of the verdict.
     pub observed_at: u64,
-    /// The start verdict, for a finish.
+    /// The start verdict, for a finish and a heartbeat.
     pub started: Option<Verdict>,
     /// Collateral that was fetched because the bundle's left a clause open.
     pub supplement: Option<Supplement>,
@@ -96,8 +96,16 @@ pub fn decide<O: Observe>(case: &Case, anchors: &Anchors, observer: &mut O) -> D
         attempt: case.announced.attempt,
         evidence: case.announced.evidence,
         inputs: inputs(case),
-        outputs: case.announced.outputs,
-        observedAt: case.observed_at,
+        outputs: match case.announced.phase {
+            Phase::Heartbeat => B256::ZERO,
+            Phase::Start | Phase::Finish => case.announced.outputs,
+        },
+        observedAt: match case.announced.phase {
+            // The session lived after the block that challenged it; whether it did until the announcement, nobody
+            // knows.
+            Phase::Heartbeat => case.challenged_at,
+            Phase::Start | Phase::Finish => case.observed_at,
+        },
         // A finish verdict gives back what the start verdict took, also where it rejects.
         devices: case
             .started
@@ -169,25 +177,34 @@ fn expected(case: &Case) -> Result<Expected, String> {
             challenged_at,
             inputs,
         },
-        Phase::Finish => {
-            let start = case
-                .started
-                .as_ref()
-                .ok_or("the start verdict is not at hand")?;
-            Expected::Finish {
-                evidence,
-                challenge,
-                challenged_at,
-                inputs,
-                outputs: case.announced.outputs,
-                started: Started {
-                    at: Time::from_unix(start.observedAt),
-                    session_key: start.sessionKey,
-                    devices: start.devices.clone(),
-                    measurement: start.measurement,
-                },
-            }
-        }
+        Phase::Heartbeat => Expected::Heartbeat {
+            evidence,
+            challenge,
+            challenged_at,
+            inputs,
+            started: started(case)?,
+        },
+        Phase::Finish => Expected::Finish {
+            evidence,
+            challenge,
+            challenged_at,
+            inputs,
+            outputs: case.announced.outputs,
+            started: started(case)?,
+        },
+    })
+}
+
+fn started(case: &Case) -> Result<Started, String> {
+    let start = case
+        .started
+        .as_ref()
+        .ok_or("the start verdict is not at hand")?;
+    Ok(Started {
+        at: Time::from_unix(start.observedAt),
+        session_key: start.sessionKey,
+        devices: start.devices.clone(),
+        measurement: start.measurement,
     })
 }
 

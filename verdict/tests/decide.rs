@@ -89,7 +89,8 @@ impl World {
                 evidence: Bundle::digest(&bundle),
                 outputs: match phase {
                     Phase::Start => B256::ZERO,
-                    _ => OUTPUTS,
+                    Phase::Finish => OUTPUTS,
+                    Phase::Heartbeat => B256::with_last_byte(77),
                 },
             },
             bundle,
@@ -108,6 +109,15 @@ impl World {
             .session
             .start(B256::repeat_byte(0x33), inputs_digest([&DATASET]));
         self.case(Phase::Start, &statement, tamper)
+    }
+
+    /// A heartbeat of a session.
+    fn heartbeat(&self, session: &Session) -> Case {
+        let (challenge, inputs) = (B256::repeat_byte(0x44), inputs_digest([&DATASET]));
+        let statement = session.heartbeat(challenge, inputs, Counters::default());
+        let mut case = self.case(Phase::Heartbeat, &statement, None);
+        case.started = Some(conclusive(&self.start(None)).0);
+        case
     }
 
     /// The finish of a session that let `bytes` out after measuring `records`.
@@ -309,4 +319,38 @@ fn a_bundle_is_examined_without_an_order() {
     );
     let nonsense = examine(b"nonsense", None, NOW, &anchors());
     assert_eq!(nonsense["claims"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_heartbeat_counts_until_the_block_that_challenged_it() {
+    let world = World::new();
+    let case = world.heartbeat(&world.session);
+    let (verdict, reason) = conclusive(&case);
+    assert_eq!(reason, Reason::Accepted);
+    assert_eq!((verdict.phase, verdict.attempt), (3, 2));
+    assert_eq!(verdict.observedAt, case.challenged_at);
+    assert_eq!(verdict.outputs, B256::ZERO, "a block's number is no output");
+    assert_eq!(verdict.devices, world.machine.devices());
+    // Of the legs' clauses those that a start is judged by.
+    let found = clauses_from_abi(verdict.clauses);
+    for (index, leg) in case.terms.legs.iter().enumerate() {
+        let due = Clauses(leg.clauses).intersection(Clauses::AT_START);
+        assert_eq!(found.leg(index), due, "leg {index}");
+    }
+}
+
+#[test]
+fn a_heartbeat_of_another_session_or_with_a_result_is_none() {
+    let world = World::new();
+    let other = world.heartbeat(&Session::from_secret([8; 32]));
+    assert_eq!(conclusive(&other).1, Reason::SessionMismatch);
+    let mut finish = world.finish(1, 100);
+    finish.announced.phase = Phase::Heartbeat;
+    assert_eq!(conclusive(&finish).1, Reason::OutputsDigestMismatch);
+    let mut unstarted = world.heartbeat(&world.session);
+    unstarted.started = None;
+    match decide(&unstarted, &anchors(), &mut ()) {
+        Decision::Inconclusive { reason, .. } => assert_eq!(reason, Reason::EvidenceMissing),
+        Decision::Conclusive { reason, .. } => panic!("{reason}"),
+    }
 }

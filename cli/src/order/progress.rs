@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolEvent;
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -21,7 +21,8 @@ use crate::output::{Failure, Format, Report};
 #[command(after_help = "Example:
   vouch order evidence 0x91ab… bundle.json --store http://127.0.0.1:8640
 
-The phase is the one the order waits for: start once accepted, finish once running.")]
+The phase is the one the order waits for: start once accepted, finish once running, where a heartbeat names the block
+of its challenge.")]
 pub struct Evidence {
     /// Order id.
     order: B256,
@@ -39,6 +40,9 @@ pub struct Evidence {
     /// Finish only: SHA-256 of the sealed outputs, where they are elsewhere.
     #[arg(long, value_name = "HEX")]
     outputs_digest: Option<B256>,
+    /// Announce a heartbeat of a running order, challenged by this block.
+    #[arg(long, value_name = "BLOCK", conflicts_with_all = ["outputs", "outputs_digest"])]
+    heartbeat: Option<u64>,
     /// Which try of the phase this is.
     #[arg(long, value_name = "N", default_value = "0")]
     attempt: u8,
@@ -101,6 +105,10 @@ pub(super) async fn evidence(args: &Evidence) -> Result<Report, Failure> {
     let placed = market.terms(args.order).await?;
     let phase = waits_for(market.record(args.order).await?.state)
         .ok_or_else(|| Failure::usage(format!("order {}: waits for no evidence", args.order)))?;
+    let (phase, delivered) = match args.heartbeat {
+        Some(block) => (Phase::Heartbeat, Some(U256::from(block).into())),
+        None => (phase, delivered),
+    };
     let outputs = match (phase, delivered) {
         (Phase::Start, None) => B256::ZERO,
         (Phase::Start, Some(_)) => {
@@ -108,8 +116,8 @@ pub(super) async fn evidence(args: &Evidence) -> Result<Report, Failure> {
                 "outputs: the order waits for start evidence, which has none",
             ));
         }
-        (Phase::Finish, Some(digest)) => digest,
-        (Phase::Finish, None) => {
+        (Phase::Finish | Phase::Heartbeat, Some(digest)) => digest,
+        (Phase::Finish | Phase::Heartbeat, None) => {
             return Err(Failure::usage(
                 "finish evidence: give --outputs FILE or --outputs-digest HEX",
             ));

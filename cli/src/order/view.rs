@@ -204,6 +204,10 @@ pub(crate) fn event_text(log: &Log, token: &Token) -> Option<String> {
             format!("{} evidence {}", phase(event.phase), event.evidence)
         }
         IEscrowEvents::OrderStarted(event) => format!("started by verdict {}", event.verdict),
+        IEscrowEvents::OrderBeat(event) => format!(
+            "still running: compute attested until {}",
+            vouch_client::revert::time(event.attestedUntil)
+        ),
         IEscrowEvents::OrderFinished(event) => format!("finished by verdict {}", event.verdict),
         IEscrowEvents::LegPaid(event) => {
             format!(

@@ -48,7 +48,7 @@ pub(super) fn devices(policy: &Policy, devices: &Devices<'_>, outcome: &mut Outc
 /// Judges a session, as one leg of an order would be.
 pub(super) fn session(policy: &Policy, claims: &SessionClaims, outcome: &mut Outcome) {
     let required = match claims.phase {
-        Phase::Start => policy.required().intersection(Clauses::AT_START),
+        Phase::Start | Phase::Heartbeat => policy.required().intersection(Clauses::AT_START),
         Phase::Finish => policy.required(),
     };
     let leg = Leg {

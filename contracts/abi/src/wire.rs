@@ -282,7 +282,9 @@ structs! {
         B256, devices: Vec<B256>, evidence: B256, outputs: B256, verdict: B256, settledAt:
         u64,
     }
-    OrderRecord { state: u8, sinceBlock: u64, startedAt: u64, finishedAt: u64, commitment: B256 }
+    OrderRecord {
+        state: u8, sinceBlock: u64, startedAt: u64, finishedAt: u64, beatAt: u64, commitment: B256,
+    }
     Dispute { challenger: Address, deadline: u64, resolver: Address }
     VerdictShare {
         verdict: B256, order: B256, phase: u8, attempt: u8, evidence: B256, outputs: B256,
@@ -362,6 +364,7 @@ calls! {
     IEscrow::usageCall {}
     IEscrow::attestationCall {}
     IEscrow::annexCall {}
+    IEscrow::deskCall {}
     IEscrow::governorCall {}
     IAttestation::expelCall { operator: Address }
     IAttestation::bondsCall {}
@@ -484,6 +487,7 @@ errors! {
     IEscrow::Inconclusive { reason: u16 }
     IEscrow::InputsMismatch { expected: B256, found: B256 }
     IEscrow::ObservedInFuture { observedAt: u64, time: u64 }
+    IEscrow::BeatNotLater { observedAt: u64, beatAt: u64 }
     IEscrow::ObservedBeforeStart { observedAt: u64, startedAt: u64 }
     IEscrow::TokenRefused { token: Address, expected: U256, received: U256 }
     IEscrow::NothingToWithdraw { account: Address, token: Address }
@@ -538,7 +542,7 @@ returns! {
     }
     IEscrow::constructorCall {
         governor: Address, offers: Address, usage: Address, attestation: Address,
-        annex: Address,
+        annex: Address, desk: Address,
     }
     IBonds::constructorCall { governor: Address, token: Address, delay: u64 }
     IBonds::bondOfReturn { bonded: U256, leaving: U256, until: u64 }
@@ -584,6 +588,7 @@ events! {
         attempt: u8, evidence: B256, outputs: B256, uri: String,
     }
     IEscrow::OrderStarted [order: B256, verdict: B256] { sessionKey: B256, devices: Vec<B256> }
+    IEscrow::OrderBeat [order: B256, verdict: B256] { attempt: u8, attestedUntil: u64 }
     IEscrow::OrderFinished [order: B256, verdict: B256] { windowCloses: u64 }
     IEscrow::LegPaid [order: B256, payee: Address] { leg: u8, amount: U256 }
     IEscrow::OrderSettled [order: B256] { receipt: Receipt }

@@ -1,20 +1,19 @@
-//! The escrow's second half: questions, and what is called seldom. The program `annex` is made of it;
-//! the escrow runs that on its own storage.
+//! What is seldom done with an order. The program `annex` is made of it; the escrow runs that on its own
+//! storage. What is about no order, the annex passes on to the desk.
 
 use alloc::{string::String, vec, vec::Vec};
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::B256;
 use stylus_sdk::prelude::*;
 use vouch_abi::{
-    IAttestation, IContract, IEscrow, IOffers, IToken, IUsage, OrderRecord, Terms, Verdict,
-    call::{self, Answer, CONSTRUCTOR, Revert, SolCall, SolEvent},
+    IAttestation, IContract, IEscrow, IOffers, IUsage, Terms, Verdict,
+    call::{self, Answer, CONSTRUCTOR, Revert, SolCall},
     codec::{Codec, Reader},
-    dispatch,
     terms::invalid,
 };
 use vouch_protocol::clause::{Clause, Clauses};
 
-use crate::{Escrow, dispute, flows::Flows, orders::column, rules::State, token::refused};
+use crate::{Escrow, dispute, flows::Flows, orders::column};
 
 /// The address of a bundle is announced, not the bundle.
 const MAX_URI: usize = 2048;
@@ -41,7 +40,7 @@ impl Announced {
 }
 
 impl Escrow {
-    /// Answers one call of the escrow that the escrow's own program does not answer.
+    /// Answers one call of the escrow that the escrow's own program does not answer, or has the desk answer it.
     ///
     /// # Errors
     /// Whatever the called function refuses; `ValueRefused`, `UnknownFunction`, `MalformedCalldata`.
@@ -53,7 +52,7 @@ impl Escrow {
         let (selector, arguments) = call::split(calldata);
         match selector {
             // Deployers construct everything; here there is nothing to construct.
-            CONSTRUCTOR => return Ok(vec![]),
+            CONSTRUCTOR => Ok(vec![]),
             IEscrow::submitEvidenceCall::SELECTOR
             | IEscrow::settleCall::SELECTOR
             | IEscrow::disputeCall::SELECTOR
@@ -65,48 +64,10 @@ impl Escrow {
                 let mut flows = Flows::default();
                 let answer = self.annex_of_order(selector, arguments, &mut flows)?;
                 self.execute(flows)?;
-                return Ok(answer);
+                Ok(answer)
             }
-            IEscrow::depositWithAuthorizationCall::SELECTOR
-            | IEscrow::depositWithPermit2Call::SELECTOR => {
-                return self.deposit(selector, arguments);
-            }
-            _ => {}
+            _ => self.ask_desk(calldata),
         }
-        dispatch!(calldata, {
-            call: IEscrow::withdrawCall => self.withdraw(call.token),
-            call: IEscrow::permitCall => self.permit(call),
-            call: IEscrow::creditOfCall => {
-                call::returns::<IEscrow::creditOfCall>(self.credit(call.account, call.token))
-            },
-            call: IEscrow::owedCall => {
-                call::returns::<IEscrow::owedCall>(self.owed.get(call.token))
-            },
-            call: IEscrow::orderOfCall => self.order_of(call.order),
-            call: IEscrow::challengeOfCall => {
-                self.challenge_of(call.order, call.phase, call.attempt)
-            },
-            call: IEscrow::disputeOfCall => self.dispute_answer(call.order),
-            call: IEscrow::setResolverCall => self.set_resolver(call),
-            call: IEscrow::resolverCall => {
-                call::returns::<IEscrow::resolverCall>(self.resolver.get())
-            },
-            call: IEscrow::setPausedCall => self.set_paused(call.paused),
-            call: IEscrow::pausedCall => {
-                call::returns::<IEscrow::pausedCall>(self.paused.get())
-            },
-            call: IEscrow::offersCall => {
-                call::returns::<IEscrow::offersCall>(self.offers.get())
-            },
-            call: IEscrow::usageCall => call::returns::<IEscrow::usageCall>(self.usage.get()),
-            call: IEscrow::attestationCall => {
-                call::returns::<IEscrow::attestationCall>(self.attestation.get())
-            },
-            call: IEscrow::annexCall => call::returns::<IEscrow::annexCall>(self.annex.get()),
-            call: IEscrow::governorCall => {
-                call::returns::<IEscrow::governorCall>(self.governor.get())
-            },
-        })
     }
 
     /// Answers the calls that begin with an order's terms.
@@ -207,30 +168,6 @@ impl Escrow {
         Ok((question.verdict, expected))
     }
 
-    /// Whoever saw the permit may have used it: what counts is the allowance.
-    fn permit(&mut self, permit: IEscrow::permitCall) -> Answer {
-        self.enter()?;
-        let IEscrow::permitCall {
-            token,
-            value,
-            deadline,
-            v,
-            r,
-            s,
-        } = permit;
-        let permit = IToken::permitCall {
-            owner: self.vm().msg_sender(),
-            spender: self.vm().contract_address(),
-            value,
-            deadline,
-            v,
-            r,
-            s,
-        };
-        let _ = self.call(token, &call::encode(&permit));
-        Ok(vec![])
-    }
-
     /// Gives back volume and uses of a refunded order: a call of its own, so that a refund touches
     /// nothing but the order and its token.
     fn restore(&mut self, order: B256, terms: &Terms) -> Answer {
@@ -265,42 +202,5 @@ impl Escrow {
             self.call(self.usage.get(), &call::encode(&call))?;
         }
         Ok(())
-    }
-
-    fn withdraw(&mut self, token: Address) -> Answer {
-        self.enter()?;
-        let account = self.vm().msg_sender();
-        let amount = self.credit(account, token);
-        if amount.is_zero() {
-            return Err(IEscrow::NothingToWithdraw { account, token }.into());
-        }
-        self.set_credit(account, token, U256::ZERO);
-        self.release_owed(token, &amount);
-        self.log_credit(IEscrow::Withdrawn::SIGNATURE_HASH, token, account, amount);
-        if !self.push(token, account, amount)? {
-            return Err(refused(token, amount, U256::ZERO));
-        }
-        call::returns::<IEscrow::withdrawCall>(amount)
-    }
-
-    fn set_paused(&mut self, paused: bool) -> Answer {
-        self.only_governor()?;
-        self.paused.set(paused);
-        self.log(&IEscrow::PausedSet { paused });
-        Ok(vec![])
-    }
-
-    fn order_of(&self, order: B256) -> Answer {
-        let record = self.record(order);
-        call::returns::<IEscrow::orderOfCall>(OrderRecord {
-            state: record.state as u8,
-            sinceBlock: record.since_block,
-            startedAt: record.started_at,
-            finishedAt: record.finished_at,
-            commitment: match record.state {
-                State::Finished | State::Disputed => self.disputable.get(order),
-                _ => record.receipt,
-            },
-        })
     }
 }

@@ -14,9 +14,10 @@
 //! token. Functions that change anything refuse to be entered while another one runs. Dispatched by
 //! hand; contract `offers` says why.
 //!
-//! What this program does not answer itself, the [`annex`] answers: a second program, run on this
-//! contract's storage, for what has no place in 24,576 bytes and is called seldom. Its address is fixed
-//! when the escrow is constructed. Nothing that moves an order to its end needs it.
+//! What this program does not answer itself, two more answer, run on this contract's storage, because a
+//! program may have 24,576 bytes: the [`annex`] what is seldom done with an order, the [`desk`] what is about
+//! no order. Their addresses are fixed when the escrow is constructed. Nothing that moves an order to its end
+//! needs them.
 
 #![cfg_attr(not(any(test, feature = "export-abi")), no_std)]
 
@@ -25,6 +26,7 @@ extern crate alloc;
 mod annex;
 mod chain;
 mod deposit;
+mod desk;
 pub mod dispute;
 pub mod flows;
 pub mod money;
@@ -43,7 +45,7 @@ use stylus_sdk::{
 };
 use vouch_abi::{
     IContract, IEscrow, Terms, Verdict,
-    call::{self, Answer, Revert, SolCall},
+    call::{self, Answer, CONSTRUCTOR, Revert, SolCall},
     codec::{Codec, Reader},
     pack::unpack,
     wire::Event,
@@ -61,6 +63,7 @@ pub struct Escrow {
     usage: StorageAddress,
     attestation: StorageAddress,
     annex: StorageAddress,
+    desk: StorageAddress,
     /// [`rules::Record`]s by order.
     orders: StorageMap<B256, StorageB256>,
     /// Finished orders with a challenge window: the finish verdict's digest.
@@ -82,7 +85,7 @@ pub(crate) struct Disputed {
     resolver: StorageAddress,
 }
 
-// A program has one entrypoint: the annex leaves this one out.
+// A program has one entrypoint: annex and desk leave this one out.
 #[cfg(feature = "program")]
 mod entrypoint {
     #![allow(missing_docs, unreachable_pub, dead_code, reason = "the macro decides")]
@@ -109,8 +112,8 @@ impl Escrow {
         if !value.is_zero() {
             return Err(IContract::ValueRefused { value }.into());
         }
-        if let Some(arguments) = call::construction::<IEscrow::constructorCall>(calldata)? {
-            return self.construct(&arguments);
+        if call::split(calldata).0 == CONSTRUCTOR {
+            return self.construct(calldata);
         }
         let mut flows = Flows::default();
         let answer = match call::split(calldata) {
@@ -201,37 +204,41 @@ impl Escrow {
     fn ask_annex(&mut self, calldata: &[u8], flows: &mut Flows) -> Answer {
         // What was counted as owed before must be there when the annex counts.
         self.execute(take(flows))?;
-        let call = RawCall::new_delegate(self.vm()).clear_storage_cache();
-        // No reference into storage is held, what was written is flushed before, and what was read is
-        // read anew. The address was fixed by the constructor, the code at it cannot change.
-        unsafe { call.call(self.annex.get(), calldata) }.map_err(Revert)
+        self.run(self.annex.get(), calldata)
     }
 
-    fn construct(&mut self, arguments: &IEscrow::constructorCall) -> Answer {
+    /// Has the desk answer, where there is one.
+    fn ask_desk(&mut self, calldata: &[u8]) -> Answer {
+        let desk = self.desk.get();
+        if desk.is_zero() {
+            return Err(call::unknown(call::split(calldata).0));
+        }
+        self.run(desk, calldata)
+    }
+
+    /// Runs another program on this contract's storage.
+    fn run(&self, program: Address, calldata: &[u8]) -> Answer {
+        let call = RawCall::new_delegate(self.vm()).clear_storage_cache();
+        // No reference into storage is held, what was written is flushed before, and what was read is
+        // read anew. The addresses are fixed by the constructor, the code at them cannot change.
+        unsafe { call.call(program, calldata) }.map_err(Revert)
+    }
+
+    /// Has the desk construct the escrow, once: the desk is the last whom the constructor names.
+    fn construct(&mut self, calldata: &[u8]) -> Answer {
         if !self.governor.get().is_zero() {
             return Err(IContract::AlreadyConstructed {}.into());
         }
-        let &IEscrow::constructorCall {
-            governor,
-            offers,
-            usage,
-            attestation,
-            annex,
-        } = arguments;
-        if governor.is_zero() {
-            return Err(IContract::ZeroAddress {}.into());
+        let (selector, arguments) = call::split(calldata);
+        let mut words = Reader::new(arguments);
+        let desk = (0..6).map(|_| Address::read(&mut words)).last();
+        let desk = words.value(desk).flatten();
+        let desk = desk.ok_or_else(|| call::malformed(selector))?;
+        self.run(desk, calldata)?;
+        // An address without code succeeds, and has done nothing.
+        if self.governor.get().is_zero() {
+            return Err(IContract::UnexpectedAnswer { from: desk }.into());
         }
-        // A call of an address without code would succeed and mean nothing.
-        for contract in [offers, usage, attestation, annex] {
-            if self.vm().code_size(contract) == 0 {
-                return Err(IContract::UnexpectedAnswer { from: contract }.into());
-            }
-        }
-        self.governor.set(governor);
-        self.offers.set(offers);
-        self.usage.set(usage);
-        self.attestation.set(attestation);
-        self.annex.set(annex);
         Ok(vec![])
     }
 
@@ -240,14 +247,6 @@ impl Escrow {
     fn enter(&self) -> Result<(), Revert> {
         if self.vm().msg_reentrant() {
             return Err(IEscrow::Reentered {}.into());
-        }
-        Ok(())
-    }
-
-    fn only_governor(&self) -> Result<(), Revert> {
-        let caller = self.vm().msg_sender();
-        if caller != self.governor.get() {
-            return Err(IEscrow::NotGovernor { caller }.into());
         }
         Ok(())
     }

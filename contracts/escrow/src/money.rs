@@ -34,13 +34,20 @@ impl Split {
     pub fn earned(terms: &Terms, clauses: U256, started_at: u64, observed_at: u64) -> Self {
         let held = LegClauses::from_be_bytes(clauses.to_be_bytes());
         let seconds = observed_at.saturating_sub(started_at);
+        Self::of_legs(terms, Some(&held), seconds)
+    }
+
+    /// Pays legs: those whose attested clauses are `held`, or compute alone.
+    fn of_legs(terms: &Terms, held: Option<&LegClauses>, seconds: u64) -> Self {
         let mut paid = Vec::with_capacity(terms.legs.len());
         let mut refund = U256::ZERO;
         for (index, leg) in terms.legs.iter().enumerate() {
             let due = Clauses(leg.clauses).intersection(Clauses::ATTESTED);
-            let earned = if !held.leg(index).covers(due) {
+            let compute = is_compute(leg);
+            let earned = if !held.map_or(compute, |held| held.leg(index).covers(due)) {
                 U256::ZERO
-            } else if is_compute(leg) {
+            } else if compute {
+                // Never more than was locked for it.
                 checked_scale(&leg.rate, seconds)
                     .unwrap_or(leg.amount)
                     .min(leg.amount)
@@ -73,14 +80,14 @@ impl Split {
         }
     }
 
-    /// A deadline: both sides get back what they locked.
-    pub fn expired(terms: &Terms, bonded: bool) -> Self {
-        Self {
-            paid: Vec::new(),
-            refund: locked(terms),
-            bond_to_buyer: U256::ZERO,
-            bond_to_provider: if bonded { terms.bond } else { U256::ZERO },
+    /// A deadline: both sides get back what they locked, but for the `seconds` of compute that heartbeats attested.
+    pub fn expired(terms: &Terms, bonded: bool, seconds: u64) -> Self {
+        let mut split = Self::of_legs(terms, None, seconds);
+        split.refund = split.refund.saturating_add(terms.oracleFee);
+        if !bonded {
+            split.bond_to_provider = U256::ZERO;
         }
+        split
     }
 
     /// Lists what each receiver gets: payees in the order of their legs, provider, buyer.

@@ -132,8 +132,8 @@ impl Escrow {
             }
         }
         // Shared devices are nobody's alone. An exclusive device is the order's until its last
-        // deadline, after which it is refunded without another call.
-        let busy_until = if terms.shared {
+        // deadline, after which it is refunded without another call. A heartbeat leaves it so.
+        let busy_until = if terms.shared || effect == Effect::Beat {
             0
         } else {
             terms.deadlines.finish
@@ -148,6 +148,16 @@ impl Escrow {
                     verdict: digest,
                     sessionKey: verdict.sessionKey,
                     devices: verdict.devices,
+                });
+            }
+            Effect::Beat => {
+                let beaten = record.beat(terms, &verdict);
+                self.keep(order, &beaten);
+                self.log(&IEscrow::OrderBeat {
+                    order,
+                    verdict: digest,
+                    attempt: verdict.attempt,
+                    attestedUntil: beaten.beat_at,
                 });
             }
             Effect::Finish => {
@@ -191,7 +201,7 @@ impl Escrow {
     ) -> Answer {
         self.enter()?;
         record.expire(&order, terms, self.vm().block_timestamp())?;
-        let split = Split::expired(terms, record.bonded());
+        let split = Split::expired(terms, record.bonded(), record.attested());
         let refunded = record.refunded(self.block()?);
         self.refund_now(order, terms, &refunded, 0, &split, flows);
         Ok(vec![])
@@ -226,6 +236,12 @@ impl Escrow {
             settledAt: self.vm().block_timestamp(),
         };
         self.keep(order, &Record::settled(id::receipt_id(&receipt)));
+        self.log_paid(order, terms, &split);
+        self.log(&IEscrow::OrderSettled { order, receipt });
+        split.pay(terms, flows);
+    }
+
+    fn log_paid(&self, order: B256, terms: &Terms, split: &Split) {
         for ((index, leg), &amount) in (0..).zip(&terms.legs).zip(&split.paid) {
             if !amount.is_zero() {
                 self.log(&IEscrow::LegPaid {
@@ -236,8 +252,6 @@ impl Escrow {
                 });
             }
         }
-        self.log(&IEscrow::OrderSettled { order, receipt });
-        split.pay(terms, flows);
     }
 
     /// Gives back the money.
@@ -251,6 +265,7 @@ impl Escrow {
         flows: &mut Flows,
     ) {
         self.keep(order, record);
+        self.log_paid(order, terms, split);
         self.log(&IEscrow::OrderRefunded {
             order,
             reason,

@@ -12,8 +12,11 @@
 //! Up to and including its deadline a state can be left forwards only, afterwards by refund only.
 
 use alloy_primitives::{Address, B256};
-use vouch_abi::{IEscrow, Terms, Verdict, call::Revert};
-use vouch_protocol::{Class, Phase};
+use vouch_abi::{IEscrow, Terms, Verdict, call::Revert, terms::is_compute};
+use vouch_protocol::{
+    Class, Phase,
+    clause::{Clauses, LegClauses},
+};
 
 /// Where an order stands. The numbers are those of `OrderRecord.state`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +67,8 @@ pub struct Record {
     pub started_at: u64,
     /// When the finish verdict arrived.
     pub finished_at: u64,
+    /// When the last heartbeat that counts was observed; zero without one.
+    pub beat_at: u64,
     /// Refunded: volume and uses were given back.
     pub restored: bool,
     /// Settled: the receipt's id, whose first byte is zero. Then nothing else is kept.
@@ -77,6 +82,8 @@ pub enum Effect {
     Start,
     /// The legs whose clauses hold have earned their pay.
     Finish,
+    /// The compute leg is attested for longer, where its clauses hold.
+    Beat,
     /// The order is refunded; `forged` decides about the bond.
     Reject {
         /// The evidence was not authentic.
@@ -92,6 +99,7 @@ impl Record {
             since_block: block,
             started_at: 0,
             finished_at: 0,
+            beat_at: 0,
             restored: false,
             receipt: B256::ZERO,
         }
@@ -140,7 +148,7 @@ impl Record {
     ///
     /// # Errors
     /// `WrongPhase`, `WrongState`, `VerdictMismatch`, `Inconclusive`, `ObservedInFuture`,
-    /// `ObservedBeforeStart`, `DeadlinePassed`.
+    /// `ObservedBeforeStart`, `BeatNotLater`, `DeadlinePassed`.
     pub fn judge(
         &self,
         order: &B256,
@@ -177,10 +185,19 @@ impl Record {
             }
             .into());
         }
+        if phase == Phase::Heartbeat && observed_at <= self.beat_at {
+            let beat_at = self.beat_at;
+            return Err(IEscrow::BeatNotLater {
+                observedAt: observed_at,
+                beatAt: beat_at,
+            }
+            .into());
+        }
         before(self.deadline(terms), now)?;
         Ok(match (class, phase) {
             (Class::Accepted, Phase::Start) => Effect::Start,
             (Class::Accepted, Phase::Finish) => Effect::Finish,
+            (Class::Accepted, Phase::Heartbeat) => Effect::Beat,
             (class, _) => Effect::Reject {
                 forged: class == Class::Forged,
             },
@@ -196,6 +213,24 @@ impl Record {
             started_at: observed_at,
             ..self
         }
+    }
+
+    /// An accepted heartbeat: counts where it shows that the clauses of compute held, as far as a heartbeat is
+    /// judged by them.
+    #[must_use]
+    pub fn beat(self, terms: &Terms, verdict: &Verdict) -> Self {
+        if !compute_holds(terms, verdict) {
+            return self;
+        }
+        Self {
+            beat_at: verdict.observedAt,
+            ..self
+        }
+    }
+
+    /// Seconds of compute that heartbeats attest.
+    pub const fn attested(&self) -> u64 {
+        self.beat_at.saturating_sub(self.started_at)
     }
 
     /// An accepted finish verdict that waits for its challenge window.
@@ -285,7 +320,7 @@ impl Record {
         self.state >= State::Accepted
     }
 
-    /// The phase whose evidence the order waits for.
+    /// The phase whose evidence the order waits for; heartbeats may come before it.
     pub const fn phase(&self) -> Option<Phase> {
         match self.state {
             State::Accepted => Some(Phase::Start),
@@ -315,12 +350,15 @@ impl Record {
     fn expect_phase(&self, order: &B256, found: u8) -> Result<Phase, Revert> {
         match (self.phase(), Phase::from_u8(found)) {
             (Some(expected), Some(phase)) if expected == phase => Ok(phase),
+            (Some(Phase::Finish), Some(Phase::Heartbeat)) => Ok(Phase::Heartbeat),
             (Some(expected), _) => Err(IEscrow::WrongPhase {
                 expected: expected as u8,
                 found,
             }
             .into()),
-            (None, Some(Phase::Finish)) => Err(self.wrong(order, State::Running)),
+            (None, Some(Phase::Finish | Phase::Heartbeat)) => {
+                Err(self.wrong(order, State::Running))
+            }
             (None, _) => Err(self.wrong(order, State::Accepted)),
         }
     }
@@ -334,8 +372,8 @@ impl Record {
         .into()
     }
 
-    /// `state (1 byte) || since_block (8) || started_at (8) || finished_at (8) || restored (1)`, then
-    /// zeros. Settled: `state (1) || receipt (31)`.
+    /// `state (1 byte) || since_block (8) || started_at (8) || finished_at (8) || restored (1) || beat_at (5) ||
+    /// zero (1)`: five bytes of seconds reach beyond the year 30000. Settled: `state (1) || receipt (31)`.
     pub fn pack(&self) -> B256 {
         let mut word = self.receipt;
         word.0[0] = self.state as u8;
@@ -344,7 +382,9 @@ impl Record {
         }
         let numbers = [self.since_block, self.started_at, self.finished_at];
         let bytes = numbers.iter().flat_map(|number| number.to_be_bytes());
+        let beat = self.beat_at.to_be_bytes();
         let bytes = bytes.chain([u8::from(self.restored)]);
+        let bytes = bytes.chain(beat.into_iter().skip(3));
         word.iter_mut()
             .skip(1)
             .zip(bytes)
@@ -361,19 +401,30 @@ impl Record {
             return Self::settled(receipt);
         }
         let mut numbers = word.iter().skip(1);
-        let mut number = || {
-            let bytes = numbers.by_ref().take(8);
+        let mut number = |length| {
+            let bytes = numbers.by_ref().take(length);
             bytes.fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
         };
         Self {
             state,
-            since_block: number(),
-            started_at: number(),
-            finished_at: number(),
-            restored: word.0[25] != 0,
+            since_block: number(8),
+            started_at: number(8),
+            finished_at: number(8),
+            restored: number(1) != 0,
+            beat_at: number(5),
             receipt: B256::ZERO,
         }
     }
+}
+
+/// Whether a verdict shows the clauses of the order's compute leg that are judged while it runs.
+fn compute_holds(terms: &Terms, verdict: &Verdict) -> bool {
+    let held = LegClauses::from_be_bytes(verdict.clauses.to_be_bytes());
+    let mut legs = terms.legs.iter().enumerate();
+    legs.any(|(index, leg)| {
+        let due = Clauses(leg.clauses).intersection(Clauses::AT_START);
+        is_compute(leg) && held.leg(index).covers(due)
+    })
 }
 
 fn only_provider(terms: &Terms, caller: &Address) -> Result<(), Revert> {

@@ -34,6 +34,19 @@ pub enum Expected {
         /// [`vouch_protocol::statement::inputs_digest`] of the order's assets.
         inputs: B256,
     },
+    /// Evidence for a heartbeat: the session that started still runs.
+    Heartbeat {
+        /// Announced digest of the bundle.
+        evidence: B256,
+        /// [`vouch_protocol::challenge()`] of the phase.
+        challenge: B256,
+        /// When the challenge's block was made.
+        challenged_at: Time,
+        /// [`vouch_protocol::statement::inputs_digest`] of the order's assets.
+        inputs: B256,
+        /// What the start verdict said.
+        started: Started,
+    },
     /// Evidence for a finish verdict.
     Finish {
         /// Announced digest of the bundle.
@@ -56,6 +69,7 @@ impl Expected {
     pub const fn phase(&self) -> Phase {
         match self {
             Self::Start { .. } => Phase::Start,
+            Self::Heartbeat { .. } => Phase::Heartbeat,
             Self::Finish { .. } => Phase::Finish,
         }
     }
@@ -67,6 +81,13 @@ impl Expected {
                 challenge,
                 challenged_at,
                 inputs,
+            }
+            | Self::Heartbeat {
+                evidence,
+                challenge,
+                challenged_at,
+                inputs,
+                ..
             }
             | Self::Finish {
                 evidence,
@@ -81,7 +102,7 @@ impl Expected {
     pub(super) const fn started(&self) -> Option<&Started> {
         match self {
             Self::Start { .. } => None,
-            Self::Finish { started, .. } => Some(started),
+            Self::Heartbeat { started, .. } | Self::Finish { started, .. } => Some(started),
         }
     }
 }

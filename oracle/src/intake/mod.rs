@@ -273,14 +273,14 @@ fn take(log: RawLog, block: BlockRef, range: &mut Range) -> Result<(), facts::Fa
         return Ok(());
     };
     announce(order, &event, block, log.tx);
-    if let Some(phase) = event.decides() {
+    if let Some(decided) = event.decides() {
         let closing = Closing {
             block,
             tx: log.tx,
             event: event.name().to_owned(),
             at_ms: now_ms(),
         };
-        range.closings.push((order, phase, closing));
+        range.closings.push((order, decided, closing));
     }
     if let Event::Evidence { job, uri } = event {
         range.jobs.push(Job::new(job, block, uri, now_ms()));

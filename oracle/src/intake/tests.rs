@@ -247,7 +247,7 @@ async fn malformed_events_are_counted_and_passed_over() {
             cut,
             unknown,
             bare,
-            evidence(1, 3),
+            evidence(1, 4),
             placed(1),
             accepted(1),
             evidence(1, 1),

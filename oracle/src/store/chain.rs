@@ -53,7 +53,7 @@ impl Store {
                     jobs.push(job.clone());
                 }
             }
-            for (order, phase, closing) in &intake.closings {
+            for (order, decided, closing) in &intake.closings {
                 let jobs = touched.entry(*order).or_default();
                 for job in jobs_of(tx, *order)? {
                     if jobs.iter().all(|other| other.id != job.id) {
@@ -61,8 +61,7 @@ impl Store {
                     }
                 }
                 for job in jobs {
-                    let concerned = phase.is_none_or(|phase| job.id.phase.0 == phase);
-                    if concerned && !job.stage.is_over() {
+                    if decided.concerns(&job.id) && !job.stage.is_over() {
                         job.stage = Stage::Final(closing.clone());
                         job.since_ms = closing.at_ms;
                         close(tx, job)?;

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use alloy::primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Decided;
 use columns::{Column, Direction, Meta, Row, Span, Tx};
 use model::{Closing, EventKey, Fact, Job, JobId, MetaValue};
 use rocks::Rocks;
@@ -134,8 +135,8 @@ pub struct Intake {
     pub events: Vec<(EventKey, Fact)>,
     /// Jobs that are announced by them.
     pub jobs: Vec<Job>,
-    /// Phases that they decide: order, phase (both where none), how.
-    pub closings: Vec<(B256, Option<vouch_protocol::Phase>, Closing)>,
+    /// What they decide: order, which of its jobs, how.
+    pub closings: Vec<(B256, Decided, Closing)>,
 }
 
 /// What is done in one transaction.

@@ -17,6 +17,7 @@ pub struct Phase(pub vouch_protocol::Phase);
 enum Name {
     Start,
     Finish,
+    Heartbeat,
 }
 
 impl From<Phase> for Name {
@@ -24,6 +25,7 @@ impl From<Phase> for Name {
         match phase.0 {
             vouch_protocol::Phase::Start => Self::Start,
             vouch_protocol::Phase::Finish => Self::Finish,
+            vouch_protocol::Phase::Heartbeat => Self::Heartbeat,
         }
     }
 }
@@ -33,6 +35,7 @@ impl From<Name> for Phase {
         Self(match name {
             Name::Start => vouch_protocol::Phase::Start,
             Name::Finish => vouch_protocol::Phase::Finish,
+            Name::Heartbeat => vouch_protocol::Phase::Heartbeat,
         })
     }
 }
@@ -45,7 +48,7 @@ impl From<Phase> for u8 {
 
 /// A number that names no phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("phase: expected 1 or 2, found {0}")]
+#[error("phase: expected 1 to 3, found {0}")]
 pub struct UnknownPhase(pub u8);
 
 impl TryFrom<u8> for Phase {

@@ -1,3 +1,4 @@
+use crate::facts::Decided;
 use alloy::primitives::Bytes;
 use vouch_protocol::Phase;
 use vouch_tests::oracle::postgres::Server;
@@ -53,7 +54,7 @@ fn announced(id: JobId, at: u64) -> Intake {
     }
 }
 
-fn decided(order: u8, phase: Option<Phase>, at: u64) -> Intake {
+fn decided(order: u8, jobs: Decided, at: u64) -> Intake {
     let closing = Closing {
         block: block(at),
         tx: B256::ZERO,
@@ -62,7 +63,7 @@ fn decided(order: u8, phase: Option<Phase>, at: u64) -> Intake {
     };
     let mut intake = announced(id(order, Phase::Start), at);
     intake.jobs.clear();
-    intake.closings = vec![(B256::with_last_byte(order), phase, closing)];
+    intake.closings = vec![(B256::with_last_byte(order), jobs, closing)];
     intake
 }
 
@@ -236,7 +237,7 @@ fn a_job_carries_on_after_a_crash_between_any_two_steps(mut disk: Disk) {
     disk.crash();
     assert_eq!(sent(disk.store(), &job).flight, Some(flight(4)));
     disk.store()
-        .take_in(6, block(6), decided(1, Some(Phase::Start), 6))
+        .take_in(6, block(6), decided(1, Decided::Start, 6))
         .unwrap();
     disk.crash();
     assert!(matches!(disk.stage(&job), Stage::Final(_)));
@@ -276,12 +277,12 @@ fn a_decision_of_the_chain_overtakes_a_step(disk: Disk) {
         .take_in(7, block(7), announced(other, 7))
         .unwrap();
     disk.store()
-        .take_in(8, block(8), decided(1, Some(Phase::Start), 8))
+        .take_in(8, block(8), decided(1, Decided::Start, 8))
         .unwrap();
     assert!(disk.store().fetched(&start, &meta()).is_err());
     assert_eq!(disk.stage(&finish), Stage::Seen);
     disk.store()
-        .take_in(9, block(9), decided(1, None, 9))
+        .take_in(9, block(9), decided(1, Decided::All, 9))
         .unwrap();
     assert!(matches!(disk.stage(&finish), Stage::Final(_)));
     assert_eq!(disk.stage(&other), Stage::Seen);
@@ -330,7 +331,9 @@ fn rolling_back_forgets_announcements_and_undoes_decisions(disk: Disk) {
     store.submitted(&kept, &entry()).unwrap();
     assert!(store.launched(&[kept], &flight(1)).unwrap());
     store.take_in(6, block(6), announced(gone, 6)).unwrap();
-    store.take_in(7, block(7), decided(1, None, 7)).unwrap();
+    store
+        .take_in(7, block(7), decided(1, Decided::All, 7))
+        .unwrap();
     assert!(matches!(disk.stage(&kept), Stage::Final(_)));
 
     let reopened = store.roll_back(Some(block(5))).unwrap();
@@ -411,7 +414,7 @@ fn what_its_own_transaction_decided_needs_no_nonce(disk: Disk) {
     };
     disk.store().mined(&own, &mined).unwrap();
     for (order, number) in [(1, 7), (2, 8)] {
-        let decision = decided(order, Some(Phase::Start), number);
+        let decision = decided(order, Decided::Start, number);
         disk.store()
             .take_in(number, block(number), decision)
             .unwrap();
@@ -469,7 +472,9 @@ fn only_open_jobs_are_open(disk: Disk) {
     assert_eq!(store.open_jobs().unwrap(), [first, second]);
     store.abandoned(&first, "late".into()).unwrap();
     assert_eq!(store.open_jobs().unwrap(), [second]);
-    store.take_in(7, block(7), decided(2, None, 7)).unwrap();
+    store
+        .take_in(7, block(7), decided(2, Decided::All, 7))
+        .unwrap();
     assert_eq!(store.open_jobs().unwrap(), []);
     store.roll_back(Some(block(6))).unwrap();
     assert_eq!(store.open_jobs().unwrap(), [second]);
@@ -572,12 +577,14 @@ fn closed_orders_are_forgotten_whole(disk: Disk) {
     store.fetched(&start, &meta()).unwrap();
     store.verified(&start, &verdict(0)).unwrap();
     store.take_in(6, block(6), announced(open, 6)).unwrap();
-    let half = decided(1, Some(Phase::Start), 7);
+    let half = decided(1, Decided::Start, 7);
     store.take_in(7, block(7), half).unwrap();
     store.take_in(8, block(8), announced(finish, 8)).unwrap();
     let forget = |limit| store.forget_closed(None, limit, |_, _| true).unwrap();
     assert!(forget(10).0.is_empty(), "its finish is open");
-    store.take_in(9, block(9), decided(1, None, 9)).unwrap();
+    store
+        .take_in(9, block(9), decided(1, Decided::All, 9))
+        .unwrap();
     let not_yet = store.forget_closed(None, 10, |_, _| false).unwrap();
     assert!(not_yet.0.is_empty(), "the caller has the last word");
     let (evidence, next) = forget(2);

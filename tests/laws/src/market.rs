@@ -183,6 +183,7 @@ impl Market {
             },
         )?;
         let annex = program_with(&mut lab, "annex", CONSTRUCTOR.into())?;
+        let desk = program_with(&mut lab, "desk", CONSTRUCTOR.into())?;
         let escrow = program(
             &mut lab,
             "escrow",
@@ -192,6 +193,7 @@ impl Market {
                 usage,
                 attestation,
                 annex,
+                desk,
             },
         )?;
         let mut market = Self {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256};
+use vouch_protocol::Phase;
 
 use crate::disputes::{Disputed, RESOLVERS};
 use crate::market::{
@@ -44,6 +45,8 @@ pub struct Order {
     pub state: State,
     started_at: u64,
     finished_at: u64,
+    /// Until when heartbeats attest compute.
+    beat_at: u64,
     /// The finish verdict: when it was observed, and whether the dataset's condition holds.
     finding: (u64, bool),
     device: u8,
@@ -93,7 +96,7 @@ pub struct Submission {
     /// Which order, by its place.
     pub order: usize,
     /// The phase it is about.
-    pub finish: bool,
+    pub phase: Phase,
     /// What it says.
     pub finding: Finding,
     /// When the evidence was observed.
@@ -255,6 +258,7 @@ impl Model {
             state: State::Placed,
             started_at: 0,
             finished_at: 0,
+            beat_at: 0,
             finding: (0, false),
             device: 0,
             restored: false,
@@ -280,10 +284,9 @@ impl Model {
     /// Whether a verdict counts.
     pub fn may_submit(&self, given: &Submission) -> bool {
         let order = &self.orders[given.order];
-        let phase = if given.finish {
-            State::Running
-        } else {
-            State::Accepted
+        let phase = match given.phase {
+            Phase::Start => State::Accepted,
+            Phase::Finish | Phase::Heartbeat => State::Running,
         };
         let signed = (0..self.signers.len()).filter(|key| given.signers >> key & 1 == 1);
         let signed: Vec<usize> = signed.collect();
@@ -306,7 +309,8 @@ impl Model {
             && given.finding != Finding::Inconclusive
             && signed.len() >= QUORUM
             && signed.iter().all(|key| self.operators.contains(key))
-            && (given.finish || !accepted || !busy)
+            && (given.phase != Phase::Start || !accepted || !busy)
+            && (given.phase != Phase::Heartbeat || given.observed_at > order.beat_at)
     }
 
     /// A verdict counted.
@@ -314,17 +318,24 @@ impl Model {
         let place = given.order;
         if let Finding::Accepted { dataset } = given.finding {
             let order = &mut self.orders[place];
-            if given.finish {
-                order.state = State::Finished;
-                order.finished_at = self.now;
-                order.finding = (given.observed_at, dataset);
-            } else {
-                order.state = State::Running;
-                order.started_at = given.observed_at;
-                order.device = given.device;
-                let until = order.placed_at + 3 * PACE;
-                self.devices.insert(given.device, (place, until));
-                return;
+            match given.phase {
+                Phase::Finish => {
+                    order.state = State::Finished;
+                    order.finished_at = self.now;
+                    order.finding = (given.observed_at, dataset);
+                }
+                Phase::Heartbeat => {
+                    order.beat_at = given.observed_at;
+                    return;
+                }
+                Phase::Start => {
+                    order.state = State::Running;
+                    order.started_at = given.observed_at;
+                    order.device = given.device;
+                    let until = order.placed_at + 3 * PACE;
+                    self.devices.insert(given.device, (place, until));
+                    return;
+                }
             }
         }
         // Any other verdict gives back the devices that it names and the order holds.
@@ -387,7 +398,22 @@ impl Model {
     pub fn refund(&mut self, place: usize) {
         match self.orders[place].state {
             State::Disputed => self.give_up(place),
-            _ => self.give_back(place, false, true),
+            _ => self.expire(place),
+        }
+    }
+
+    /// What heartbeats attested is paid, the rest given back.
+    fn expire(&mut self, place: usize) {
+        let order = self.orders[place].clone();
+        let seconds = order.beat_at.saturating_sub(order.started_at);
+        let compute = RATE * u128::from(seconds.min(MAX_DURATION.into()));
+        self.give_back(place, false, true);
+        self.pay(order.token, PROVIDER, compute);
+        let buyer = BUYERS[order.buyer];
+        let due = self.due.iter_mut();
+        let mut to_buyer = due.filter(|due| (due.0, due.1) == (order.token, buyer));
+        if let Some(due) = to_buyer.next() {
+            due.2 -= compute;
         }
     }
 

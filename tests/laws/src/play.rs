@@ -161,14 +161,15 @@ impl<W: World> Play<W> {
                     return Ok(());
                 };
                 let now = self.model.now;
-                let finish = match about {
-                    About::Next => self.model.orders[order].state >= State::Running,
-                    About::Start => false,
-                    About::Finish => true,
+                let phase = match about {
+                    About::Next if self.model.orders[order].state < State::Running => Phase::Start,
+                    About::Start => Phase::Start,
+                    About::Next | About::Finish => Phase::Finish,
+                    About::Beat => Phase::Heartbeat,
                 };
                 let given = Submission {
                     order,
-                    finish,
+                    phase,
                     finding,
                     observed_at: now.saturating_add_signed(-age),
                     signers,
@@ -282,7 +283,7 @@ impl<W: World> Play<W> {
             .world
             .tell(STRANGER, IEscrowCalls::submitVerdict(call.clone()));
         if self.agree(expected, &found)? {
-            if given.finish && matches!(given.finding, Finding::Accepted { .. }) {
+            if given.phase == Phase::Finish && matches!(given.finding, Finding::Accepted { .. }) {
                 self.finished[given.order] = Some(call.verdict.clone());
             }
             self.model.submit(&given);
@@ -296,11 +297,7 @@ impl<W: World> Play<W> {
     /// The call of a submission, with what is wrong with it.
     fn submission(&self, given: &Submission) -> IEscrow::submitVerdictCall {
         let mut terms = self.terms[given.order].clone();
-        let phase = if given.finish {
-            Phase::Finish
-        } else {
-            Phase::Start
-        };
+        let phase = given.phase;
         let id = self.model.orders[given.order].id;
         let mut verdict = verdict(self.world.now(), id, &terms, phase, given.device);
         verdict.observedAt = given.observed_at;

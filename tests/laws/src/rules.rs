@@ -237,7 +237,7 @@ impl Rules {
                     return self.give_up_dispute(order, &terms, flows);
                 }
                 record.expire(&order, &terms, self.now)?;
-                let split = Split::expired(&terms, record.bonded());
+                let split = Split::expired(&terms, record.bonded(), record.attested());
                 self.keep(order, &record.refunded(self.block));
                 split.pay(&terms, flows);
                 Ok(())
@@ -306,7 +306,7 @@ impl Rules {
             recover,
             |signer| self.operators.contains(&signer),
         )?;
-        for device in &verdict.devices {
+        for device in verdict.devices.iter().filter(|_| effect != Effect::Beat) {
             let slot = self.devices.entry(*device).or_default();
             let holder = Holder::unpack(*slot);
             if attestation::rules::starts(verdict) {
@@ -318,6 +318,7 @@ impl Rules {
         }
         match effect {
             Effect::Start => self.keep(order, &record.start(verdict.observedAt, self.block)),
+            Effect::Beat => self.keep(order, &record.beat(terms, verdict)),
             Effect::Finish => {
                 self.reward(terms, &signers);
                 self.keep(order, &record.finish(self.now, self.block));

@@ -54,6 +54,7 @@ pub enum About {
     Next,
     Start,
     Finish,
+    Beat,
 }
 
 /// What is done with two orders at once.
@@ -240,6 +241,7 @@ fn verdict() -> impl Strategy<Value = Step> {
     ];
     let about = prop_oneof![
         6 => Just(About::Next),
+        2 => Just(About::Beat),
         1 => Just(About::Start),
         1 => Just(About::Finish),
     ];

@@ -67,6 +67,10 @@ impl Stage<'_> {
             let Some(phase) = self.tell(&step)? else {
                 continue;
             };
+            if phase == Phase::Heartbeat {
+                // Work goes on, whatever the operators make of it.
+                continue;
+            }
             let end = self.judged(placed, phase, announced).await?;
             match (phase, end) {
                 // A refused session is ended with its agent: there is nothing to work for.
@@ -76,7 +80,7 @@ impl Stage<'_> {
                     self.search()?;
                     return Ok(end);
                 }
-                (Phase::Start, Some(end)) => return Ok(end),
+                (Phase::Start | Phase::Heartbeat, Some(end)) => return Ok(end),
                 (Phase::Start, None) => match self.settings.kill {
                     Some(Kill::Broker) => {
                         for broker in &mut self.brokers {
@@ -86,7 +90,7 @@ impl Stage<'_> {
                     }
                     Some(Kill::Agent | Kill::Oracle) | None => self.pass_time().await?,
                 },
-                (Phase::Finish, None) => break,
+                (Phase::Finish | Phase::Heartbeat, None) => break,
             }
         }
         Err(agent.process.failure("ended before the order did"))

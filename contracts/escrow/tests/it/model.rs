@@ -35,7 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
         order.clone().prop_map(Step::Accept),
         (
             order.clone(),
-            1..3_u8,
+            1..4_u8,
             prop::sample::select(vec![0_u16, 0, 0, 110, 202, 300]),
             any::<u64>(),
             0..20_u64,
@@ -136,6 +136,12 @@ impl Ledger {
                 };
                 match effect {
                     Effect::Start => record.start(verdict.observedAt, 0),
+                    Effect::Beat => {
+                        let beaten = record.beat(&terms, &verdict);
+                        assert!(beaten.beat_at >= record.beat_at, "a heartbeat went back");
+                        self.orders[index].2 = beaten;
+                        return;
+                    }
                     Effect::Finish => {
                         self.reward(&terms);
                         self.verdicts
@@ -164,7 +170,11 @@ impl Ledger {
                 if record.expire(&order, &terms, now).is_err() {
                     return;
                 }
-                self.pay(order, &terms, &Split::expired(&terms, record.bonded()));
+                self.pay(
+                    order,
+                    &terms,
+                    &Split::expired(&terms, record.bonded(), record.attested()),
+                );
                 record.refunded(0)
             }
         };

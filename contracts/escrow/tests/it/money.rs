@@ -90,11 +90,26 @@ fn the_bond_goes_to_the_buyer_only_where_evidence_was_forged() {
         U256::from(4_800),
         "without the fee: operators earned it"
     );
-    let split = Split::expired(&terms(), false);
+    let split = Split::expired(&terms(), false, 0);
     assert_eq!(
         (split.refund, split.bond_to_provider),
         (U256::from(4_851), U256::ZERO)
     );
+}
+
+#[test]
+fn heartbeats_are_paid_to_compute_alone_and_never_beyond_its_amount() {
+    let all = Split::earned(&terms(), all_clauses(), 0, u64::MAX).paid;
+    for (seconds, earned) in [(0, 0), (1, 3), (10, 30), (u64::MAX, 1_800)] {
+        let split = Split::expired(&terms(), true, seconds);
+        let paid: U256 = split.paid.iter().sum();
+        assert_eq!(paid, U256::from(earned), "{seconds} s");
+        assert_eq!(split.refund, U256::from(4_851 - earned), "{seconds} s");
+        assert_eq!(split.bond_to_provider, terms().bond);
+        for (leg, (paid, most)) in split.paid.iter().zip(&all).enumerate() {
+            assert!(paid.is_zero() || (paid <= most && terms().legs[leg].kind == 4));
+        }
+    }
 }
 
 #[test]
@@ -160,7 +175,7 @@ proptest! {
         prop_assert_eq!(out(&earned) + terms.oracleFee, with_bond);
         prop_assert_eq!(out(&Split::rejected(&terms, forged)) + terms.oracleFee, with_bond);
         let expected = if bonded { with_bond } else { locked(&terms) };
-        prop_assert_eq!(out(&Split::expired(&terms, bonded)), expected);
+        prop_assert_eq!(out(&Split::expired(&terms, bonded, seconds)), expected);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Which call may move an order from which state to which.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use escrow::rules::{Effect, Record, State};
 use proptest::prelude::*;
-use vouch_abi::{IEscrow, call::Revert};
-use vouch_protocol::Reason;
+use vouch_abi::{IEscrow, Verdict, call::Revert};
+use vouch_protocol::{Clauses, Phase, Reason};
 
 use crate::samples::*;
 
@@ -177,7 +177,8 @@ fn judge_errors_when_the_phase_is_another() {
         (accepted(), 1, 2),
         (running(), 2, 1),
         (accepted(), 1, 0),
-        (running(), 2, 3),
+        (accepted(), 1, 3),
+        (running(), 2, 4),
     ] {
         let wrong = IEscrow::WrongPhase { expected, found };
         assert_eq!(judge(record, found, 0, NOW + 180), Err(wrong.into()));
@@ -315,7 +316,7 @@ fn restore_errors_unless_refunded_and_only_once() {
 proptest! {
     #[test]
     fn packing_round_trips(
-        which in 0..7_usize, since: u64, started: u64, finished: u64, restored: bool,
+        which in 0..7_usize, since: u64, started: u64, finished: u64, beat in 0..1_u64 << 40, restored: bool,
     ) {
         let mut record = every()[which];
         if record.state != State::Settled {
@@ -323,6 +324,7 @@ proptest! {
                 since_block: since,
                 started_at: started,
                 finished_at: finished,
+                beat_at: beat,
                 restored,
                 ..record
             };
@@ -339,5 +341,90 @@ proptest! {
         };
         let now = if record.state == State::Placed { now } else { now.max(record.started_at) };
         prop_assert_ne!(forwards, record.expire(&ORDER, &terms(), now).is_ok());
+    }
+}
+
+fn heartbeat(observed_at: u64) -> Verdict {
+    Verdict {
+        order: ORDER,
+        phase: Phase::Heartbeat as u8,
+        clauses: U256::MAX,
+        observedAt: observed_at,
+        ..Verdict::default()
+    }
+}
+
+#[test]
+fn a_heartbeat_only_moves_forwards_and_only_while_running() {
+    let start = NOW + 150;
+    let late = start + 60;
+    let once = running().beat(&terms(), &heartbeat(start + 10));
+    assert_eq!(once.attested(), 10);
+    assert_eq!((once.state, once.since_block), (State::Running, BLOCK));
+    let judge = |record: Record, at| record.judge(&ORDER, &terms(), &heartbeat(at), late);
+    assert_eq!(judge(once, start + 11), Ok(Effect::Beat));
+    for (at, expected) in [
+        (
+            start + 10,
+            IEscrow::BeatNotLater {
+                observedAt: start + 10,
+                beatAt: start + 10,
+            }
+            .into(),
+        ),
+        (
+            start + 9,
+            IEscrow::BeatNotLater {
+                observedAt: start + 9,
+                beatAt: start + 10,
+            }
+            .into(),
+        ),
+        (
+            start - 1,
+            IEscrow::ObservedBeforeStart {
+                observedAt: start - 1,
+                startedAt: start,
+            }
+            .into(),
+        ),
+        (
+            late + 1,
+            IEscrow::ObservedInFuture {
+                observedAt: late + 1,
+                time: late,
+            }
+            .into(),
+        ),
+    ] {
+        let expected: Revert = expected;
+        assert_eq!(judge(once, at), Err(expected), "{at}");
+    }
+    for record in every() {
+        if record.state != State::Running {
+            assert!(judge(record, late).is_err(), "{:?}", record.state);
+        }
+    }
+}
+
+#[test]
+fn a_heartbeat_counts_where_the_clauses_of_compute_hold() {
+    let mut terms = terms();
+    for leg in &mut terms.legs {
+        leg.clauses = u32::MAX;
+    }
+    let at_start = U256::from(Clauses::AT_START.0);
+    for (index, leg) in terms.legs.iter().enumerate() {
+        let verdict = Verdict {
+            clauses: at_start << (32 * index),
+            ..heartbeat(NOW + 160)
+        };
+        let beaten = running().beat(&terms, &verdict);
+        let counts = leg.kind == 4;
+        assert_eq!(
+            beaten.attested(),
+            if counts { 10 } else { 0 },
+            "leg {index}"
+        );
     }
 }

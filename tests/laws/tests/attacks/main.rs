@@ -14,7 +14,7 @@
 //! | griefing of refunds | `time::nobody_holds_up_a_refund`, `tokens::a_token_cannot_hold_up_a_refund`, `tokens::a_refund_cannot_be_starved_into_credits` |
 //! | griefing by disputes | `disputes::*` |
 //! | overflow at every arithmetic boundary | `amounts::sums_that_do_not_fit_are_refused`, `amounts::the_largest_order_is_refused_by_its_token_only`, `amounts::deadlines_at_the_end_of_time_are_deadlines` |
-//! | storage collision | `tokens::storage_of_one_thing_is_not_storage_of_another`, `multicall::the_annex_alone_is_an_empty_house` |
+//! | storage collision | `tokens::storage_of_one_thing_is_not_storage_of_another`, `multicall::annex_and_desk_alone_are_empty_houses`, `multicall::a_batch_does_not_construct_the_escrow_anew` |
 //! | dust, zero amounts | `amounts::dust_is_paid_to_the_unit`, `amounts::amounts_of_zero_are_amounts` |
 //! | past deadlines | `time::orders_whose_deadlines_lie_behind_are_not_placed`, `time::the_last_second_counts_and_the_next_does_not` |
 //! | Merkle second preimage | `swaps::an_inner_node_of_the_tree_is_no_workload`, `batches::an_inner_node_is_no_verdict_and_a_verdict_no_root` |
@@ -28,6 +28,7 @@ mod bonds;
 mod deposits;
 mod disputes;
 mod governance;
+mod heartbeats;
 mod multicall;
 mod owners;
 mod quorum;

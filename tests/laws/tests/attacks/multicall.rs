@@ -2,7 +2,7 @@
 
 use alloy::primitives::{B256, Bytes, U256};
 use alloy::sol_types::{SolCall, SolError};
-use vouch_abi::{IEscrow, IOffers};
+use vouch_abi::{IEscrow, IOffers, call};
 use vouch_client::calls::batch;
 use vouch_laws::market::{BOND, BUYERS, LOCKED, MINTED, Market, PROVIDER, STRANGER, VOLUME};
 use vouch_laws::step::Mode;
@@ -175,9 +175,36 @@ fn a_batch_pays_each_receiver_once_or_credits_it() {
     }
 }
 
-/// Who calls the annex itself finds neither orders nor money there.
+/// What nobody may call by itself, nobody may call in a batch either.
 #[test]
-fn the_annex_alone_is_an_empty_house() {
+fn a_batch_does_not_construct_the_escrow_anew() {
+    let mut market = Market::new();
+    let escrow = market.escrow;
+    let again = call::construct(&IEscrow::constructorCall {
+        governor: STRANGER,
+        offers: escrow,
+        usage: escrow,
+        attestation: escrow,
+        annex: escrow,
+        desk: escrow,
+    });
+    let governor = |market: &mut Market| {
+        let asked = market.lab.ask(escrow, &IEscrow::governorCall {});
+        asked.expect("an answer")
+    };
+    let before = governor(&mut market);
+    let calls = vec![again.clone().into()];
+    let batch = IEscrow::multicallCall { calls };
+    // The annex, like every program, answers a constructor; nothing comes of it.
+    market.lab.tell(STRANGER, escrow, &batch).expect("done");
+    assert_eq!(governor(&mut market), before);
+    let offers = market.lab.ask(escrow, &IEscrow::offersCall {});
+    assert_eq!(offers.expect("an answer"), market.offers);
+}
+
+/// Who calls annex or desk themselves finds neither orders nor money there.
+#[test]
+fn annex_and_desk_alone_are_empty_houses() {
     let mut market = Market::new();
     let (order, terms) = running(&mut market, 1);
     let escrow = market.escrow;
@@ -185,25 +212,29 @@ fn the_annex_alone_is_an_empty_house() {
         .lab
         .ask(escrow, &IEscrow::annexCall {})
         .expect("an answer");
+    let desk = market
+        .lab
+        .ask(escrow, &IEscrow::deskCall {})
+        .expect("an answer");
     let record = market
         .lab
-        .ask(annex, &IEscrow::orderOfCall { order })
+        .ask(desk, &IEscrow::orderOfCall { order })
         .expect("an answer");
     assert_eq!(record.state, 0);
     let token = market.tokens[0];
     let owed = market
         .lab
-        .ask(annex, &IEscrow::owedCall { token })
+        .ask(desk, &IEscrow::owedCall { token })
         .expect("an answer");
     assert_eq!(owed, U256::ZERO);
     for account in [STRANGER, PROVIDER, BUYERS[0]] {
         let withdraw = IEscrow::withdrawCall { token };
         refused::<IEscrow::NothingToWithdraw>(
-            market.lab.tell(account, annex, &withdraw),
+            market.lab.tell(account, desk, &withdraw),
             "withdraw",
         );
         let pause = IEscrow::setPausedCall { paused: true };
-        refused::<IEscrow::NotGovernor>(market.lab.tell(account, annex, &pause), "pause");
+        refused::<IEscrow::NotGovernor>(market.lab.tell(account, desk, &pause), "pause");
         let restore = IEscrow::restoreCall {
             terms: terms.clone(),
         };
