@@ -29,6 +29,9 @@ pub struct Config {
     pub serve: Option<Serve>,
     /// The hardware.
     pub backend: Backend,
+    /// Seconds between heartbeats, evidence that the session still runs; without it, none. Each costs the gas of an
+    /// announcement, and one that operators reject ends the order.
+    pub heartbeat_seconds: Option<u64>,
     /// File for the sealed result.
     pub result: PathBuf,
     /// Folder for encrypted packs on their way.
@@ -199,6 +202,10 @@ impl Config {
             "content: expected at least one source, found none"
         );
         ensure!(
+            config.heartbeat_seconds != Some(0),
+            "heartbeat_seconds: expected at least 1, found 0"
+        );
+        ensure!(
             !config.brokers.is_empty(),
             "brokers: expected at least one, found none"
         );
@@ -256,6 +263,11 @@ mod tests {
                 "brokers",
             ),
             ("seconds", "minutes", "minutes"),
+            (
+                "heartbeat_seconds = 600",
+                "heartbeat_seconds = 0",
+                "heartbeat_seconds",
+            ),
             ("password_file", "password", "key"),
             ("\"/out/model\"", "\"model\"", "/out/NAME or /in/NAME"),
             ("calls", "questions", "questions"),

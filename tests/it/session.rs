@@ -226,6 +226,41 @@ async fn a_container_answers_for_a_hosted_model_like_a_module() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_session_that_shows_that_it_lives_is_paid_for_that_time_though_it_never_finishes()
+-> Result<()> {
+    let mut studio = Studio::open().await?;
+    let broker = studio.broker().await?;
+    let [_, before] = studio.balances().await?;
+    let placed = studio.accepted().await?;
+    let more = "heartbeat_seconds = 1\n";
+    let mut agent = studio.agent_with(&placed, &broker, None, more)?;
+    agent.serving().await?;
+    let begun = std::time::Instant::now();
+    let attested = loop {
+        let record = studio.record(&placed).await?;
+        if record.beat_at > record.started_at {
+            break record.beat_at - record.started_at;
+        }
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(60),
+            "no heartbeat came"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    };
+    agent.kill().await?;
+    studio.pass(4 * STEP).await?;
+    studio.refund(&placed).await?;
+    assert_eq!(studio.record(&placed).await?.state, State::Refunded);
+    // One unit a second; heartbeats that were under way may have come after the look.
+    let [_, after] = studio.balances().await?;
+    assert!(
+        after >= before + alloy::primitives::U256::from(attested),
+        "{attested} s: {before} {after}"
+    );
+    Ok(())
+}
+
 /// What ends, and at which step of the agent.
 #[derive(Clone, Copy, Debug)]
 enum Ends {

@@ -318,10 +318,21 @@ impl Studio {
 
     /// Starts the agent on an order. `chain` is its endpoint, where that is not the node's own.
     pub fn agent(&self, placed: &Placed, broker: &Broker, chain: Option<String>) -> Result<Agent> {
+        self.agent_with(placed, broker, chain, "")
+    }
+
+    /// The same with more lines at the beginning of its configuration.
+    pub fn agent_with(
+        &self,
+        placed: &Placed,
+        broker: &Broker,
+        chain: Option<String>,
+        more: &str,
+    ) -> Result<Agent> {
         let number = self.orders;
         let config = self.path(&format!("agent-{number}.toml"));
         let text = format!(
-            "evidence = {oracle:?}\nbrokers = [{url:?}]\ncontent = [\"{url}/v1/content\"]\n\
+            "{more}evidence = {oracle:?}\nbrokers = [{url:?}]\ncontent = [\"{url}/v1/content\"]\n\
              result = \"result-{number}\"\ncache = \"cache-{number}\"\n\
              [chain]\ndeployment = \"31337.json\"\nendpoint = {chain:?}\nkey = {{ env = \"VOUCH_TEST_PROVIDER\" }}\npoll_ms = 25\n\
              [workload]\nfile = {workload:?}\n\

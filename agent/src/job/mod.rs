@@ -1,6 +1,8 @@
 //! One order, from its keys to its sealed result. Each step needs the one before; where one fails,
 //! nothing more is announced and the order ends in the buyer's refund.
 
+mod evidence;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,11 +10,10 @@ use alloy::primitives::B256;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use vouch_abi::Policy;
-use vouch_client::{Deployment, Market, Placed, State, connect, send};
+use vouch_client::{Deployment, Market, Placed, State, connect};
 use vouch_content::{ContentKey, Source, find, result};
-use vouch_evidence::bundle::Bundle;
 use vouch_protocol::statement::inputs_digest;
-use vouch_protocol::{Clause, Clauses, Counters, DatasetMeasure, Phase, Statement};
+use vouch_protocol::{Clause, Clauses, Counters, DatasetMeasure, Phase};
 use zeroize::Zeroizing;
 
 use crate::backend::Backend;
@@ -100,83 +101,46 @@ impl<'a> Job<'a> {
             json!({ "session_key": self.session.encryption().public(), "signing_key": self.session.signing_key() }),
         );
         let challenge = self.market.challenge(order, Phase::Start, 0).await?;
-        self.announce(Phase::Start, &self.session.start(challenge, self.inputs))
-            .await?;
+        let start = self.session.start(challenge, self.inputs);
+        self.announce(Phase::Start, 0, B256::ZERO, &start).await?;
         self.wait_for(State::Running).await?;
         let began = Instant::now();
 
-        let (inputs, datasets) = self.fetch().await?;
-        let produced = self.produce(inputs).await?;
-        let called = self.serve(&produced, began).await?;
-        let (delivered, exported) = match &produced.outputs {
-            Some(outputs) if self.may_export() => {
-                (self.deliver(outputs).await?, outputs.counters())
-            }
-            _ => (B256::ZERO, Counters::default()),
-        };
-        drop(produced);
-        // The result and what callers were told: the rest never left.
-        let counters = Counters {
-            output_bytes: exported.output_bytes.saturating_add(called.output_bytes),
-            output_rows: exported.output_rows.saturating_add(called.output_rows),
+        let work = tokio::select! {
+            work = self.perform(began) => work?,
+            never = self.heartbeats() => match never {},
         };
 
         let challenge = self.market.challenge(order, Phase::Finish, 0).await?;
-        let work = Work {
-            outputs: delivered,
-            counters,
-            datasets,
-        };
-        self.announce(
-            Phase::Finish,
-            &self.session.finish(challenge, self.inputs, work),
-        )
-        .await?;
+        let outputs = work.outputs;
+        let finish = self.session.finish(challenge, self.inputs, work);
+        self.announce(Phase::Finish, 0, outputs, &finish).await?;
         let end = self.wait_for(State::Settled).await?;
         self.report.step("ended", json!({ "state": end.name() }));
         Ok(())
     }
 
-    /// Has the hardware vouch for a statement, leaves the evidence with the operators, and announces it.
-    async fn announce(&self, phase: Phase, statement: &Statement) -> Result<()> {
-        let bundle = self
-            .backend
-            .evidence(statement)
-            .with_context(|| format!("{phase} evidence"))?
-            .to_json();
-        let digest = Bundle::digest(&bundle);
-        let size = bundle.len();
-        let url = format!(
-            "{}/v1/evidence/{}",
-            self.config.evidence.trim_end_matches('/'),
-            hex::encode(digest)
-        );
-        let answer = reqwest::Client::new().put(&url).body(bundle).send().await;
-        let answer = answer.with_context(|| format!("leaving evidence at {url}"))?;
-        ensure!(
-            answer.status().is_success(),
-            "leaving evidence at {url}: HTTP status {}",
-            answer.status()
-        );
-        let escrow = self.market.escrow();
-        let terms = self.placed.terms.clone();
-        let call = escrow.submitEvidence(terms, phase as u8, 0, digest, statement.outputs, url);
-        // Told before it is sent: what follows on the chain is then no surprise.
-        self.report.step(
-            "evidence",
-            json!({ "phase": phase.name(), "digest": digest, "bytes": size }),
-        );
-        let receipt = send(call).await.context("announcing evidence")?;
-        self.report.step(
-            "announced",
-            json!({
-                "phase": phase.name(),
-                "digest": digest,
-                "transaction": receipt.transaction_hash,
-                "gas": receipt.gas_used,
-            }),
-        );
-        Ok(())
+    /// The work between start and finish. What it made of plaintext is gone when it ends.
+    async fn perform(&self, began: Instant) -> Result<Work> {
+        let (inputs, datasets) = self.fetch().await?;
+        let produced = self.produce(inputs).await?;
+        let called = self.serve(&produced, began).await?;
+        let (outputs, exported) = match &produced.outputs {
+            Some(outputs) if self.may_export() => {
+                (self.deliver(outputs).await?, outputs.counters())
+            }
+            _ => (B256::ZERO, Counters::default()),
+        };
+        // The result and what callers were told: the rest never left.
+        let counters = Counters {
+            output_bytes: exported.output_bytes.saturating_add(called.output_bytes),
+            output_rows: exported.output_rows.saturating_add(called.output_rows),
+        };
+        Ok(Work {
+            outputs,
+            counters,
+            datasets,
+        })
     }
 
     /// Waits until the order is in a state, or past it.
