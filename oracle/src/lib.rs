@@ -35,6 +35,7 @@ pub mod outbox;
 pub mod pipeline;
 pub mod policies;
 pub mod quorum;
+mod schema;
 pub mod store;
 pub mod time;
 pub mod workers;

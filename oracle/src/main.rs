@@ -87,6 +87,8 @@ enum Command {
     },
     /// Write every job with its verdict and signatures, one JSON object per line.
     Export(ConfigArg),
+    /// Write the `OpenAPI` document of the API.
+    Openapi,
 }
 
 #[tokio::main]
@@ -120,7 +122,10 @@ async fn answer(args: Args) -> anyhow::Result<()> {
         Command::Status(file) => {
             let config = file.load()?;
             let url = format!("http://{}/v1/status", config.server.listen);
-            show(&config, &url, |store| Ok(api::summary(store, None)?)).await
+            show(&config, &url, |store| {
+                Ok(serde_json::to_value(api::summary(store, None)?)?)
+            })
+            .await
         }
         Command::Job { order, config } => {
             let config = config.load()?;
@@ -145,6 +150,10 @@ async fn answer(args: Args) -> anyhow::Result<()> {
                 serde_json::to_writer(&mut out, &shown)?;
                 std::io::Write::write_all(&mut out, b"\n")?;
             }
+            Ok(())
+        }
+        Command::Openapi => {
+            print!("{}", api::document()?);
             Ok(())
         }
     }

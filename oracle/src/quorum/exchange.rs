@@ -33,7 +33,7 @@ pub struct Peer {
 }
 
 /// How a peer is doing.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct PeerState {
     /// Its address as configured.
     pub url: String,
@@ -44,15 +44,16 @@ pub struct PeerState {
 }
 
 /// The body of `POST /v1/signatures`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Shares {
     /// Signatures, at most [`MAX_SHARES`].
+    #[schema(max_items = 64)]
     pub shares: Vec<Message>,
 }
 
 /// What became of one signature that was sent.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Received {
     /// `new`, `known`, `equivocated`, or why it was refused.
     pub status: String,
@@ -62,7 +63,7 @@ pub struct Received {
 }
 
 /// The answer to [`Shares`].
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Answer {
     /// One for each signature that was sent.
     pub results: Vec<Received>,

@@ -10,22 +10,27 @@ use serde::{Deserialize, Serialize};
 use vouch_abi::{Verdict, VerdictShare};
 use vouch_client::verdict::{Signed, digest};
 
+use crate::schema::{Hex, Word};
 use crate::store::model::{JobId, Share, StoredVerdict};
 use crate::time::now_ms;
 
 /// An operator's verdict about a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Message {
     /// The job.
     pub job: JobId,
     /// Hash of the block in which the evidence was announced.
+    #[schema(value_type = Word)]
     pub block: B256,
     /// ABI encoding of the interface's `Verdict`.
+    #[schema(value_type = Hex)]
     pub verdict: Bytes,
     /// EIP-712 signature of the verdict, as the contract takes it.
+    #[schema(value_type = Hex)]
     pub signature: Bytes,
     /// EIP-712 signature of `VerdictShare` in the same domain.
+    #[schema(value_type = Hex)]
     pub statement: Bytes,
 }
 

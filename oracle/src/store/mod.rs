@@ -33,11 +33,12 @@ pub use postgres::Seat;
 pub use shares::Shared;
 
 /// Which market a store belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MarketId {
     /// The chain.
     pub chain_id: u64,
     /// The escrow.
+    #[schema(value_type = crate::schema::Account)]
     pub escrow: Address,
 }
 

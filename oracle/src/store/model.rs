@@ -4,17 +4,22 @@ use std::fmt;
 
 use alloy::primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use vouch_protocol::Reason;
 use vouch_verdict::Announcement;
+
+use crate::schema;
 
 /// A phase of an order, as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "Name", from = "Name")]
 pub struct Phase(pub vouch_protocol::Phase);
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
+/// Start or finish.
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Name {
+#[schema(as = Phase)]
+pub(crate) enum Name {
     Start,
     Finish,
     Heartbeat,
@@ -62,11 +67,12 @@ impl TryFrom<u8> for Phase {
 }
 
 /// A block, as far as the oracle cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BlockRef {
     /// Its number.
     pub number: u64,
     /// Its hash.
+    #[schema(value_type = schema::Word)]
     pub hash: B256,
     /// Its time in Unix seconds.
     pub timestamp: u64,
@@ -74,17 +80,24 @@ pub struct BlockRef {
 
 /// One piece of evidence for one phase of one order: everything the provider announced is part of
 /// the identity, so two announcements that differ anywhere are two jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 pub struct JobId {
     /// The order.
+    #[schema(value_type = schema::Word)]
     pub order: B256,
     /// Start or finish.
+    #[schema(value_type = Name)]
     pub phase: Phase,
     /// The provider's count of attempts at this phase.
+    #[schema(maximum = 255)]
     pub attempt: u8,
     /// SHA-256 of the bundle.
+    #[schema(value_type = schema::Word)]
     pub evidence: B256,
     /// SHA-256 of the sealed outputs; zero at the start.
+    #[schema(value_type = schema::Word)]
     pub outputs: B256,
 }
 
@@ -115,7 +128,7 @@ impl fmt::Display for JobId {
 }
 
 /// Where a job stands. Each change is one atomic write.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Its event was taken in.
@@ -138,11 +151,12 @@ pub enum Stage {
 }
 
 /// How the chain decided a phase.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Closing {
     /// Block of the deciding event.
     pub block: BlockRef,
     /// Its transaction.
+    #[schema(value_type = schema::Word)]
     pub tx: B256,
     /// The event.
     pub event: String,
@@ -183,7 +197,7 @@ impl Stage {
 }
 
 /// What went wrong last, while the job goes on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Trouble {
     /// Number in the table of reasons; none where the trouble is not the evidence's.
     pub reason: Option<u16>,
@@ -203,7 +217,7 @@ impl Trouble {
 }
 
 /// A piece of evidence on its way to a verdict on chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Job {
     /// What it is about.
     pub id: JobId,
@@ -227,9 +241,10 @@ pub struct Job {
 }
 
 /// A mined transaction.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Mined {
     /// The transaction.
+    #[schema(value_type = schema::Word)]
     pub tx: B256,
     /// Its block.
     pub block: u64,
@@ -277,20 +292,26 @@ pub struct ShareKey {
 }
 
 /// An operator's part of a quorum: its verdict about a job and its signatures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Share {
     /// The operator.
+    #[schema(value_type = schema::Account)]
     pub signer: Address,
     /// Hash of the block in which the evidence was announced. It commits to everything the verdict
     /// depends on, so an honest operator signs one verdict for it.
+    #[schema(value_type = schema::Word)]
     pub block: B256,
     /// ABI encoding of the interface's `Verdict`.
+    #[schema(value_type = schema::Hex)]
     pub verdict: Bytes,
     /// EIP-712 digest of the verdict.
+    #[schema(value_type = schema::Word)]
     pub digest: B256,
     /// Signature of the digest, for the contract.
+    #[schema(value_type = schema::Hex)]
     pub signature: Bytes,
     /// Signature of digest, job and block together, for other operators.
+    #[schema(value_type = schema::Hex)]
     pub statement: Bytes,
     /// When it came here, in Unix milliseconds.
     #[serde(default)]
@@ -298,7 +319,7 @@ pub struct Share {
 }
 
 /// Two signed statements of one operator that no honest operator makes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Equivocation {
     /// The job.
     pub job: JobId,
@@ -355,17 +376,20 @@ pub struct EvidenceMeta {
 }
 
 /// A verdict on its way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StoredVerdict {
     /// ABI encoding of the interface's `Verdict`.
+    #[schema(value_type = schema::Hex)]
     pub verdict: Bytes,
     /// EIP-712 digest that is signed.
+    #[schema(value_type = schema::Word)]
     pub digest: B256,
     /// Number in the table of reasons.
     pub reason: u16,
     /// What decided it, in words.
     pub detail: String,
     /// Signatures of the digest at hand.
+    #[schema(value_type = Vec<schema::Hex>)]
     pub signatures: Vec<Bytes>,
 }
 
