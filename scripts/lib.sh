@@ -30,6 +30,7 @@ export PATH
 
 CONTRACTS="governance bonds offers usage annex desk escrow attestation token"
 CARGO_STYLUS_VERSION="0.10.10"
+SCHEMATHESIS_VERSION="4.32.5"
 NODE_MAJOR=20
 
 # Bash sets SECONDS to 0 when it starts; a script started by another goes on counting.

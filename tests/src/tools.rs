@@ -69,6 +69,15 @@ impl Tool {
         })
     }
 
+    /// Schemathesis, which not every machine can have: without it, a message and nothing.
+    pub fn schemathesis() -> Option<Self> {
+        let found = Self::in_path("schemathesis");
+        if found.is_none() {
+            eprintln!("SKIPPED: schemathesis is not installed: run scripts/setup --tests");
+        }
+        found
+    }
+
     /// A binary of this workspace.
     pub fn own(name: &str) -> Result<Self> {
         Ok(Self {

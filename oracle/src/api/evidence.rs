@@ -98,7 +98,6 @@ pub(super) struct Verification {
 
 /// What the examination came to.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 struct Examined {
     /// `accepted`, `rejected` or `inconclusive`.
     verdict: String,

@@ -35,7 +35,7 @@ pub(super) struct JobsQuery {
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum StageName {
+pub(super) enum StageName {
     Seen,
     Fetched,
     Verified,

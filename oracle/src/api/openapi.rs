@@ -31,7 +31,9 @@ use super::{evidence, explain, health, jobs, page};
         health::ready,
         health::metrics,
         openapi,
-    )
+    ),
+    // What is only in a query is not found by itself.
+    components(schemas(jobs::StageName))
 )]
 struct Document;
 

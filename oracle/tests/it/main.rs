@@ -1,5 +1,6 @@
 //! The daemon as operators run it, on a real chain: quorums, crashes, faults of what it depends on.
 
+mod api;
 mod crash;
 mod faults;
 mod load;
