@@ -1,7 +1,7 @@
 //! The chain as intake sees it: headers and logs. Behind a trait, so that reorganisations can be
 //! played in tests.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use vouch_client::{Deployment, Error, Market, connect};
 
 use crate::pipeline::backoff;
 use crate::store::model::BlockRef;
+use crate::survey::Findings;
 
 /// Waits after each time that no endpoint answered.
 const AGAIN: [Duration; 3] = [
@@ -61,6 +62,9 @@ pub enum ChainError {
     /// An answer lacks a field.
     #[error("log without {0}")]
     Incomplete(&'static str),
+    /// Endpoints contradict one another.
+    #[error("endpoints show different chains, and none has a majority")]
+    Disagreement,
 }
 
 /// Where blocks and logs come from.
@@ -85,6 +89,8 @@ struct Endpoint {
     url: String,
     /// None while it is down, or shows another market.
     provider: RwLock<Option<DynProvider>>,
+    /// It lags, or shows another chain than the others.
+    left: AtomicBool,
 }
 
 impl Endpoint {
@@ -104,6 +110,8 @@ impl Endpoint {
 pub struct Endpoints {
     endpoints: Vec<Endpoint>,
     current: AtomicUsize,
+    /// They show different chains, and nobody can say which is right.
+    doubt: AtomicBool,
     escrow: Address,
     timeout: Duration,
 }
@@ -119,10 +127,12 @@ impl Endpoints {
             name,
             url,
             provider: RwLock::new(provider),
+            left: AtomicBool::new(false),
         };
         Self {
             endpoints: endpoints.into_iter().map(endpoint).collect(),
             current: AtomicUsize::new(0),
+            doubt: AtomicBool::new(false),
             escrow,
             timeout,
         }
@@ -130,10 +140,52 @@ impl Endpoints {
 
     /// The endpoint that is asked first.
     pub fn current(&self) -> Option<DynProvider> {
+        self.in_turn().find_map(|(_, endpoint)| endpoint.provider())
+    }
+
+    /// Those that are not left, the one that answered last before the others.
+    fn in_turn(&self) -> impl Iterator<Item = (usize, &Endpoint)> {
         let first = self.current.load(Ordering::Relaxed);
-        let endpoints = self.endpoints.iter().cycle().skip(first);
-        let mut endpoints = endpoints.take(self.endpoints.len());
-        endpoints.find_map(Endpoint::provider)
+        let all = self.endpoints.iter().enumerate().cycle().skip(first);
+        let all = all.take(self.endpoints.len());
+        all.filter(|(_, endpoint)| !endpoint.left.load(Ordering::Relaxed))
+    }
+
+    /// Every endpoint's newest block, or its block of a height; none where it does not answer.
+    pub(crate) async fn views(&self, height: Option<u64>) -> Vec<Option<BlockRef>> {
+        let id = height.map_or(BlockId::latest(), Into::into);
+        let views = self.endpoints.iter().map(|endpoint| async move {
+            let provider = endpoint.provider()?;
+            let asked = tokio::time::timeout(self.timeout, async { provider.get_block(id).await });
+            asked.await.ok()?.ok()?.as_ref().map(block_ref)
+        });
+        futures::future::join_all(views).await
+    }
+
+    /// Takes over what a survey found.
+    pub(crate) fn judge(&self, found: &Findings) {
+        for (endpoint, fault) in self.endpoints.iter().zip(&found.faults) {
+            let name = &endpoint.name;
+            match (
+                endpoint.left.swap(fault.is_some(), Ordering::Relaxed),
+                fault,
+            ) {
+                (false, Some(fault)) => {
+                    tracing::warn!(code = "endpoint_left", endpoint = name, %fault, "endpoint is left");
+                }
+                (true, None) => tracing::info!(endpoint = name, "endpoint is used again"),
+                _ => {}
+            }
+        }
+        if self.doubt.swap(found.doubt, Ordering::Relaxed) != found.doubt {
+            match found.doubt {
+                true => tracing::error!(
+                    code = "endpoints_disagree",
+                    "endpoints show different chains, and none has a majority: nothing is taken in"
+                ),
+                false => tracing::info!("endpoints agree again"),
+            }
+        }
     }
 
     /// How many there are.
@@ -213,13 +265,8 @@ impl Endpoints {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let first = self.current.load(Ordering::Relaxed);
         let mut last = ChainError::Timeout(self.timeout);
-        for i in 0..self.endpoints.len() {
-            let at = first.wrapping_add(i) % self.endpoints.len();
-            let Some(endpoint) = self.endpoints.get(at) else {
-                continue;
-            };
+        for (at, endpoint) in self.in_turn() {
             let Some(provider) = endpoint.provider() else {
                 continue;
             };
@@ -251,13 +298,17 @@ impl Endpoints {
             .ask(|provider| async move { Ok(provider.get_block(id).await?) })
             .await?;
         Ok(block.map(|block| Header {
-            block: BlockRef {
-                number: block.header.number,
-                hash: block.header.hash,
-                timestamp: block.header.timestamp,
-            },
+            block: block_ref(&block),
             parent: block.header.parent_hash,
         }))
+    }
+}
+
+fn block_ref(block: &alloy::rpc::types::Block) -> BlockRef {
+    BlockRef {
+        number: block.header.number,
+        hash: block.header.hash,
+        timestamp: block.header.timestamp,
     }
 }
 
@@ -279,6 +330,9 @@ fn is_gone(error: &Error) -> bool {
 
 impl Chain for Endpoints {
     async fn head(&self) -> Result<Header, ChainError> {
+        if self.doubt.load(Ordering::Relaxed) {
+            return Err(ChainError::Disagreement);
+        }
         let head = self.header(BlockId::latest()).await?;
         head.ok_or(ChainError::Incomplete("newest block"))
     }

@@ -28,7 +28,7 @@ use crate::policies::Policies;
 use crate::quorum::Exchange;
 use crate::store::model::JobId;
 use crate::store::{MarketId, Store};
-use crate::workers;
+use crate::{survey, workers};
 
 /// How long an endpoint is left alone after it failed to connect.
 const RECONNECT: Duration = Duration::from_secs(1);
@@ -256,6 +256,8 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
     tasks.spawn(watch_heads(endpoints, wake_intake, cancel.clone()));
     let (endpoints, stop) = (Arc::clone(&pipeline.endpoints), cancel.clone());
     tasks.spawn(async move { endpoints.reconnect(&deployment, stop).await });
+    let endpoints = Arc::clone(&pipeline.endpoints);
+    tasks.spawn(survey::run(endpoints, config.poll(), cancel.clone()));
     let timeout = Duration::from_millis(config.quorum.timeout_ms);
     tasks.spawn(exchange.run(config.peers(), timeout, cancel.clone()));
     tasks.spawn(wake_arrived(arrived_rx, Arc::clone(&store), jobs_tx));

@@ -37,5 +37,6 @@ pub mod policies;
 pub mod quorum;
 mod schema;
 pub mod store;
+pub mod survey;
 pub mod time;
 pub mod workers;
