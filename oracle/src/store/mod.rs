@@ -49,6 +49,9 @@ pub enum StoreError {
     /// The embedded database failed.
     #[error("store: {0}")]
     Database(#[from] rocksdb::Error),
+    /// A write had failed, and the database could not be opened again since.
+    #[error("store: closed after a failed write; it is opened again with the next")]
+    Closed,
     /// The `PostgreSQL` server failed or is not there.
     #[error("store: PostgreSQL: {0}")]
     Server(String),

@@ -2,9 +2,9 @@
 //! time. The log keeps their order, also between column families: before one is flushed, `RocksDB` syncs
 //! the log of all.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options, PrefixRange, ReadOptions,
@@ -17,7 +17,11 @@ use super::{Backend, StoreError, Work};
 /// Rows in column families.
 #[derive(Debug)]
 pub(super) struct Rocks {
-    db: DB,
+    path: PathBuf,
+    /// None after a failed write, where it could not be opened again yet.
+    db: RwLock<Option<DB>>,
+    /// A write failed: the database takes no other until it is opened again.
+    broken: AtomicBool,
     /// Held while a change is prepared and written.
     writer: Mutex<()>,
     /// Changes written so far.
@@ -34,65 +38,110 @@ impl Rocks {
             path: path.to_owned(),
             source,
         })?;
-        let mut options = Options::default();
-        options.create_if_missing(true);
-        options.create_missing_column_families(true);
-        options.set_keep_log_file_num(4);
-        let families = NAMES
-            .iter()
-            .map(|name| ColumnFamilyDescriptor::new(*name, Options::default()));
-        Ok(Self::of(DB::open_cf_descriptors(&options, path, families)?))
+        Ok(Self::of(path, open(path)?))
     }
 
     /// Opens the database to look at, also while a daemon has it open.
     pub(super) fn open_to_read(path: &Path) -> Result<Self, StoreError> {
-        let options = Options::default();
-        Ok(Self::of(DB::open_cf_for_read_only(
-            &options, path, NAMES, false,
-        )?))
+        let db = DB::open_cf_for_read_only(&Options::default(), path, NAMES, false)?;
+        Ok(Self::of(path, db))
     }
 
-    fn of(db: DB) -> Self {
+    fn of(path: &Path, db: DB) -> Self {
         Self {
-            db,
+            path: path.to_owned(),
+            db: RwLock::new(Some(db)),
+            broken: AtomicBool::default(),
             writer: Mutex::default(),
             written: AtomicU64::default(),
             synced: Mutex::default(),
         }
     }
+
+    /// Opens the database again where a write had failed. A full disk is the usual cause: once there is
+    /// room, work goes on. What the failed write left of itself is all of it or nothing.
+    fn mended(&self) -> Result<(), StoreError> {
+        if !self.broken.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have done it meanwhile.
+        if self.broken.load(Ordering::Acquire) {
+            // Closed first: one handle at a time.
+            *db = None;
+            *db = Some(open(&self.path)?);
+            self.broken.store(false, Ordering::Release);
+            tracing::info!("the database is open again");
+        }
+        Ok(())
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&DB) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let read = || self.db.read().unwrap_or_else(PoisonError::into_inner);
+        if read().is_none() {
+            self.mended()?;
+        }
+        let db = read();
+        work(db.as_ref().ok_or(StoreError::Closed)?)
+    }
+
+    /// What a write came to. One that failed leaves the database to be opened again.
+    fn noticed(&self, result: Result<(), rocksdb::Error>) -> Result<(), StoreError> {
+        result.map_err(|error| {
+            self.broken.store(true, Ordering::Release);
+            error.into()
+        })
+    }
+}
+
+fn open(path: &Path) -> Result<DB, rocksdb::Error> {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_keep_log_file_num(4);
+    let families = NAMES
+        .iter()
+        .map(|name| ColumnFamilyDescriptor::new(*name, Options::default()));
+    DB::open_cf_descriptors(&options, path, families)
 }
 
 impl Backend for Rocks {
     fn read(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
-        let mut rows = Batch {
-            db: &self.db,
-            inner: WriteBatch::default(),
-        };
-        work(&mut Tx(&mut rows))
+        self.with(|db| {
+            let mut rows = Batch {
+                db,
+                inner: WriteBatch::default(),
+            };
+            work(&mut Tx(&mut rows))
+        })
     }
 
     fn write(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
         let _writer = lock(&self.writer);
-        let mut rows = Batch {
-            db: &self.db,
-            inner: WriteBatch::default(),
-        };
-        work(&mut Tx(&mut rows))?;
-        if rows.inner.is_empty() {
-            return Ok(());
-        }
-        // The system has it on return, the disk later.
-        self.db.write(rows.inner)?;
-        self.written.fetch_add(1, Ordering::Release);
-        Ok(())
+        self.mended()?;
+        self.with(|db| {
+            let mut rows = Batch {
+                db,
+                inner: WriteBatch::default(),
+            };
+            work(&mut Tx(&mut rows))?;
+            if rows.inner.is_empty() {
+                return Ok(());
+            }
+            // The system has it on return, the disk later.
+            self.noticed(db.write(rows.inner))?;
+            self.written.fetch_add(1, Ordering::Release);
+            Ok(())
+        })
     }
 
     fn sync(&self) -> Result<(), StoreError> {
         let wanted = self.written.load(Ordering::Acquire);
         let mut synced = lock(&self.synced);
         if *synced < wanted {
+            self.mended()?;
             let written = self.written.load(Ordering::Acquire);
-            self.db.flush_wal(true)?;
+            self.with(|db| self.noticed(db.flush_wal(true)))?;
             *synced = written;
         }
         Ok(())
@@ -157,4 +206,46 @@ impl Rows for Batch<'_> {
 fn family<'a>(db: &'a DB, column: &'static str) -> Result<&'a ColumnFamily, StoreError> {
     db.cf_handle(column)
         .ok_or(StoreError::ColumnMissing { column })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(rocks: &Rocks, key: &[u8]) -> Result<(), StoreError> {
+        rocks.write(&mut |tx| tx.0.put(NAMES[0], key, b"value"))
+    }
+
+    fn has(rocks: &Rocks, key: &[u8]) -> Result<bool, StoreError> {
+        let mut found = false;
+        rocks.read(&mut |tx| {
+            found = tx.0.get(NAMES[0], key)?.is_some();
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    #[test]
+    fn after_a_failed_write_the_database_is_opened_again_once_that_is_possible() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, aside) = (dir.path().join("db"), dir.path().join("aside"));
+        let rocks = Rocks::open(&path).unwrap();
+        put(&rocks, b"before").unwrap();
+        rocks.broken.store(true, Ordering::Release);
+        assert!(has(&rocks, b"before").unwrap(), "what is there can be read");
+
+        std::fs::rename(&path, &aside).unwrap();
+        std::fs::write(&path, "no database").unwrap();
+        assert!(put(&rocks, b"lost").is_err());
+        assert!(has(&rocks, b"before").is_err());
+        assert!(rocks.sync().is_err(), "nothing is promised meanwhile");
+
+        std::fs::remove_file(&path).unwrap();
+        std::fs::rename(&aside, &path).unwrap();
+        assert!(has(&rocks, b"before").unwrap());
+        put(&rocks, b"after").unwrap();
+        rocks.sync().unwrap();
+        assert!(has(&rocks, b"after").unwrap());
+        assert!(!has(&rocks, b"lost").unwrap());
+    }
 }
