@@ -1,7 +1,7 @@
 //! Puts the parts together and takes them down in order.
 
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::bundles::{Bundles, Sources};
 use crate::chain::Endpoints;
 use crate::collateral::Supplier;
 use crate::config::{Config, Simulated};
-use crate::keys::Signers;
+use crate::keys::{Keyring, Signers};
 use crate::leader::Leader;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
@@ -43,8 +43,17 @@ pub struct Checked {
     market: Market,
     deployment: Deployment,
     endpoints: Vec<(String, String, Option<DynProvider>)>,
-    signers: Signers,
+    keys: Keyring,
     anchors: Anchors,
+}
+
+/// Asks a running daemon to read its keys again.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    /// The configuration's file. Only its keys are taken over.
+    pub file: PathBuf,
+    /// Told when they have changed.
+    pub asked: Arc<Notify>,
 }
 
 /// Checks everything that can be checked before the daemon runs.
@@ -110,7 +119,7 @@ pub async fn check(config: Config) -> anyhow::Result<Checked> {
         deployment,
         market,
         endpoints,
-        signers,
+        keys: Keyring::new(signers),
         anchors,
     })
 }
@@ -141,15 +150,20 @@ pub fn anchors(simulated: Option<&Simulated>) -> anyhow::Result<Anchors> {
 ///
 /// # Errors
 /// What kept the daemon from starting. Once it runs, it goes on.
-pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    checked: Checked,
+    reload: Reload,
+    cancel: CancellationToken,
+) -> anyhow::Result<()> {
     let Checked {
         config,
         deployment,
         market,
         endpoints,
-        signers,
+        keys,
         anchors,
     } = checked;
+    let keys = Arc::new(keys);
     let id = MarketId {
         chain_id: market.chain_id,
         escrow: market.addresses.escrow,
@@ -185,7 +199,7 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
         Arc::clone(&store),
         market.clone(),
         Arc::clone(&endpoints),
-        signers.verdict.iter().map(|key| key.address()).collect(),
+        Arc::clone(&keys),
         Arc::clone(&metrics),
         jobs_tx.clone(),
     ));
@@ -199,7 +213,7 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
         bundles: bundles.clone(),
         endpoints: Arc::clone(&endpoints),
         market: market.clone(),
-        gas: signers.gas.clone(),
+        keys: Arc::clone(&keys),
         config: config.clone(),
         head,
         metrics: Arc::clone(&metrics),
@@ -214,7 +228,7 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
         sources,
         market,
         endpoints,
-        signers,
+        keys,
         anchors,
         exchange: Arc::clone(&exchange),
         supplier,
@@ -245,6 +259,12 @@ pub async fn run(checked: Checked, cancel: CancellationToken) -> anyhow::Result<
         api::router(shown, rate).into_make_service_with_connect_info::<std::net::SocketAddr>();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(watch_gas(Arc::clone(&pipeline), gas_tx, cancel.clone()));
+    tasks.spawn(change_keys(
+        Arc::clone(&pipeline),
+        reload,
+        jobs_tx.clone(),
+        cancel.clone(),
+    ));
     let stop = cancel.clone();
     tasks.spawn(async move {
         let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
@@ -298,8 +318,8 @@ async fn watch_gas(
     balance: watch::Sender<Option<Balance>>,
     cancel: CancellationToken,
 ) {
-    let account = pipeline.signers.gas.address();
     loop {
+        let account = pipeline.keys.now().gas.address();
         if let Some(provider) = pipeline.endpoints.current() {
             match provider.get_balance(account).await {
                 Ok(wei) => {
@@ -313,6 +333,50 @@ async fn watch_gas(
         tokio::select! {
             () = cancel.cancelled() => return,
             () = tokio::time::sleep(BALANCE) => {}
+        }
+    }
+}
+
+/// Takes keys from the configuration's file when asked. Where they cannot be had, those in use stay.
+async fn change_keys(
+    pipeline: Arc<Pipeline>,
+    reload: Reload,
+    jobs: mpsc::Sender<JobId>,
+    cancel: CancellationToken,
+) {
+    let chain_id = pipeline.market.chain_id;
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = reload.asked.notified() => {}
+        }
+        let file = reload.file.clone();
+        // A keystore takes its time to open.
+        let read = tokio::task::spawn_blocking(move || {
+            let config = Config::load(&file)?;
+            config.check_chain(chain_id)?;
+            anyhow::Ok(Signers::load(&config.keys)?)
+        });
+        match read.await.map_err(Into::into).flatten() {
+            Ok(signers) => {
+                pipeline.keys.change(signers);
+                let keys = pipeline.keys.now();
+                tracing::info!(operators = ?keys.operators(), gas = %keys.gas.address(), "keys changed");
+            }
+            Err(error) => {
+                tracing::error!(
+                    code = "keys_refused",
+                    error = format!("{error:#}"),
+                    "the keys in use stay"
+                );
+                continue;
+            }
+        }
+        // Those who wait for a signature that could not be given need not wait longer.
+        for id in pipeline.store.open_jobs().unwrap_or_default() {
+            if jobs.send(id).await.is_err() {
+                return;
+            }
         }
     }
 }

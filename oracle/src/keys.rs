@@ -1,8 +1,11 @@
-//! Reads the keys that a configuration names.
+//! Reads the keys that a configuration names, and changes them while the daemon runs.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use alloy::primitives::Address;
 use alloy::signers::local::PrivateKeySigner;
+use tokio::sync::watch;
 
 use crate::config::{Key, Keys};
 
@@ -52,6 +55,8 @@ pub enum KeyError {
 pub struct Signers {
     /// Operators, who sign verdicts.
     pub verdict: Vec<PrivateKeySigner>,
+    /// Sign for as long as none of `verdict` is an operator yet.
+    pub retiring: Vec<PrivateKeySigner>,
     /// Who pays for transactions.
     pub gas: PrivateKeySigner,
 }
@@ -62,13 +67,50 @@ impl Signers {
     /// # Errors
     /// [`KeyError`] naming the configuration's key.
     pub fn load(keys: &Keys) -> Result<Self, KeyError> {
-        let verdict = keys.verdict.iter().enumerate();
+        let all = |name: &str, keys: &[Key]| {
+            let keys = keys.iter().enumerate();
+            keys.map(|(i, key)| signer(format!("{name}[{i}]"), key))
+                .collect::<Result<Vec<_>, _>>()
+        };
         Ok(Self {
-            verdict: verdict
-                .map(|(i, key)| signer(format!("keys.verdict[{i}]"), key))
-                .collect::<Result<_, _>>()?,
+            verdict: all("keys.verdict", &keys.verdict)?,
+            retiring: all("keys.retiring", &keys.retiring)?,
             gas: signer("keys.gas".to_owned(), &keys.gas)?,
         })
+    }
+
+    /// Every address that verdicts are or were signed with.
+    pub fn operators(&self) -> Vec<Address> {
+        let signers = self.verdict.iter().chain(&self.retiring);
+        signers.map(PrivateKeySigner::address).collect()
+    }
+}
+
+/// The signers in use.
+#[derive(Debug)]
+pub struct Keyring(watch::Sender<Arc<Signers>>);
+
+impl Keyring {
+    /// Begins with these.
+    pub fn new(signers: Signers) -> Self {
+        Self(watch::Sender::new(Arc::new(signers)))
+    }
+
+    /// The signers of this moment. Who works for long asks again.
+    pub fn now(&self) -> Arc<Signers> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// Takes new signers. Verdict keys that are no longer among them go on signing until one of the new
+    /// is an operator; a gas key that is not takes no new transaction.
+    pub fn change(&self, mut new: Signers) {
+        self.0.send_modify(|old| {
+            let known = new.operators();
+            let before = old.verdict.iter().chain(&old.retiring);
+            let left = before.filter(|key| !known.contains(&key.address()));
+            new.retiring.extend(left.cloned());
+            *old = Arc::new(new);
+        });
     }
 }
 
@@ -170,5 +212,32 @@ mod tests {
         }
         let error = signer("k".into(), &Key::Env("VOUCH_NO_SUCH_KEY".into())).unwrap_err();
         assert!(error.to_string().contains("VOUCH_NO_SUCH_KEY"));
+    }
+
+    fn signers(verdict: &PrivateKeySigner) -> Signers {
+        Signers {
+            verdict: vec![verdict.clone()],
+            retiring: Vec::new(),
+            gas: verdict.clone(),
+        }
+    }
+
+    #[test]
+    fn what_is_replaced_retires_once_and_may_come_back() {
+        let [first, second, third] = std::array::from_fn(|_| PrivateKeySigner::random());
+        let keys = Keyring::new(signers(&first));
+        let addresses = |keys: &Keyring| keys.now().operators();
+        keys.change(signers(&first));
+        assert_eq!(addresses(&keys), [first.address()]);
+        keys.change(signers(&second));
+        keys.change(signers(&third));
+        let expected = [third.address(), second.address(), first.address()];
+        assert_eq!(addresses(&keys), expected);
+        assert_eq!(keys.now().verdict, std::slice::from_ref(&third));
+        assert_eq!(keys.now().gas, third);
+        keys.change(signers(&first));
+        assert_eq!(keys.now().verdict, std::slice::from_ref(&first));
+        let expected = [first.address(), third.address(), second.address()];
+        assert_eq!(addresses(&keys), expected);
     }
 }

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::signers::local::PrivateKeySigner;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use vouch_client::Market;
@@ -16,6 +15,7 @@ use crate::chain::{Chain, Endpoints};
 use crate::config::Config;
 use crate::facts::Order;
 use crate::intake::Intake;
+use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::store::model::{BlockRef, Fact, Job, JobId};
@@ -41,8 +41,8 @@ pub struct Leader {
     pub endpoints: Arc<Endpoints>,
     /// The market.
     pub market: Market,
-    /// Pays for transactions.
-    pub gas: PrivateKeySigner,
+    /// Who pays for transactions.
+    pub keys: Arc<Keyring>,
     /// The configuration.
     pub config: Config,
     /// The newest block.
@@ -66,7 +66,7 @@ impl Leader {
             Arc::clone(&self.store),
             Arc::clone(&self.endpoints),
             &self.market,
-            self.gas.clone(),
+            Arc::clone(&self.keys),
             Duration::from_millis(self.config.submit.replace_after_ms),
             u128::from(self.config.submit.max_fee_gwei) * 1_000_000_000,
             self.head.clone(),

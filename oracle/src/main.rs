@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use alloy::primitives::B256;
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use vouch_oracle::config::Config;
@@ -65,7 +67,7 @@ impl ConfigArg {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon until SIGTERM or SIGINT.
+    /// Run the daemon until SIGTERM or SIGINT. SIGHUP makes it read its keys again.
     Run(ConfigArg),
     /// Check the configuration against the chain, and stop.
     CheckConfig(ConfigArg),
@@ -113,7 +115,7 @@ async fn answer(args: Args) -> anyhow::Result<()> {
         LogFormat::Json => logs.json().flatten_event(true).init(),
     }
     match args.command {
-        Command::Run(file) => run(file.load()?).await,
+        Command::Run(file) => run(file.load()?, file.config).await,
         Command::CheckConfig(file) => {
             daemon::check(file.load()?).await?;
             println!("{}: ok", file.config.display());
@@ -190,7 +192,18 @@ async fn retry(config: &Config, order: B256) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config, file: PathBuf) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let asked = Arc::new(Notify::new());
+    let reload = daemon::Reload {
+        file,
+        asked: Arc::clone(&asked),
+    };
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            asked.notify_one();
+        }
+    });
     let cancel = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -206,7 +219,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         checked = daemon::check(config) => checked?,
         () = cancel.cancelled() => return Ok(()),
     };
-    daemon::run(checked, cancel).await
+    daemon::run(checked, reload, cancel).await
 }
 
 /// Asks the running daemon; where none runs, reads its store.

@@ -1,4 +1,4 @@
-//! Sends what is in the outbox, one sender for one gas key.
+//! Sends what is in the outbox, under the gas key of the day.
 //!
 //! A transaction is signed and on disk before it is first broadcast, so its nonce and hash survive a
 //! crash. An entry leaves when the chain shows its job decided and its nonce used.
@@ -9,11 +9,10 @@
 mod follow;
 mod launch;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alloy::network::EthereumWallet;
 use alloy::primitives::Address;
 use alloy::providers::{DynProvider, Provider};
 use alloy::signers::local::PrivateKeySigner;
@@ -22,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use vouch_client::Error;
 
 use crate::chain::Endpoints;
+use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::pipeline::backoff;
 use crate::store::model::{BlockRef, Flight, JobId, Stage, Trouble};
@@ -74,6 +74,7 @@ impl From<alloy::transports::TransportError> for OutboxError {
 /// What is needed to know of an entry in flight as long as nothing happens.
 #[derive(Clone, Copy, Debug)]
 struct Flying {
+    from: Address,
     nonce: u64,
     at_ms: u64,
     max_fee_per_gas: u128,
@@ -83,6 +84,7 @@ struct Flying {
 impl Flying {
     const fn of(flight: &Flight, carries: bool) -> Self {
         Self {
+            from: flight.from,
             nonce: flight.nonce,
             at_ms: flight.at_ms,
             max_fee_per_gas: flight.max_fee_per_gas,
@@ -98,8 +100,9 @@ pub struct Outbox {
     endpoints: Arc<Endpoints>,
     escrow: Address,
     chain_id: u64,
-    wallet: EthereumWallet,
-    from: Address,
+    keys: Arc<Keyring>,
+    /// Who pays for what is sent in this round.
+    gas: PrivateKeySigner,
     replace_after: Duration,
     max_fee: u128,
     head: watch::Receiver<Option<BlockRef>>,
@@ -113,16 +116,18 @@ pub struct Outbox {
     /// Entries whose transactions were mined, and when they were looked at last: what closes them is the
     /// chain's event.
     landed: HashMap<JobId, Instant>,
+    /// How often each entry's transaction failed on chain.
+    failed: HashMap<JobId, u64>,
 }
 
 impl Outbox {
-    /// A sender with one gas key.
+    /// A sender.
     #[allow(clippy::too_many_arguments, reason = "constructed once, by the daemon")]
     pub fn new(
         store: Arc<Store>,
         endpoints: Arc<Endpoints>,
         market: &vouch_client::Market,
-        gas: PrivateKeySigner,
+        keys: Arc<Keyring>,
         replace_after: Duration,
         max_fee: u128,
         head: watch::Receiver<Option<BlockRef>>,
@@ -133,8 +138,8 @@ impl Outbox {
             endpoints,
             escrow: market.addresses.escrow,
             chain_id: market.chain_id,
-            from: gas.address(),
-            wallet: gas.into(),
+            gas: keys.now().gas.clone(),
+            keys,
             replace_after,
             max_fee,
             head,
@@ -143,6 +148,7 @@ impl Outbox {
             flying: HashMap::new(),
             sent: HashMap::new(),
             landed: HashMap::new(),
+            failed: HashMap::new(),
         }
     }
 
@@ -193,6 +199,8 @@ impl Outbox {
         self.flying.retain(|id, _| ids.contains(id));
         self.sent.retain(|id, _| ids.contains(id));
         self.landed.retain(|id, _| ids.contains(id));
+        self.failed.retain(|id, _| ids.contains(id));
+        self.gas = self.keys.now().gas.clone();
         let mut new = Vec::new();
         for id in entries {
             if self.flying.contains_key(&id) || self.rests(&id) {
@@ -215,12 +223,18 @@ impl Outbox {
         }
         let asked = async {
             let provider = self.provider()?;
-            let used = provider.get_transaction_count(self.from).await?;
+            let flying = self.flying.values().map(|flying| flying.from);
+            let accounts: BTreeSet<Address> = flying.chain([self.gas.address()]).collect();
+            let mut used = HashMap::with_capacity(accounts.len());
+            for account in accounts {
+                used.insert(account, provider.get_transaction_count(account).await?);
+            }
             Ok::<_, OutboxError>((provider, used))
         };
         match asked.await {
             Ok((provider, used)) => {
-                self.follow(&provider, used, done).await?;
+                self.follow(&provider, &used, done).await?;
+                let used = used.get(&self.gas.address()).copied().unwrap_or_default();
                 self.launch(&provider, used, new, done).await?;
             }
             Err(error) => {
@@ -257,10 +271,12 @@ impl Outbox {
             OutboxError::Chain(error) => error.revert(),
             _ => None,
         };
-        // An endpoint may answer the next question: it is not left alone for long.
+        // An endpoint may answer the next question: it is not left alone for long. What fails on chain
+        // costs gas each time.
+        let failed = matches!(error, OutboxError::Chain(Error::Failed { .. }));
         let wait = backoff(match revert {
-            Some(_) => tries,
-            None => tries.min(CHAIN_TRIES),
+            None if !failed => tries.min(CHAIN_TRIES),
+            _ => tries,
         });
         self.resting.insert(*id, (Instant::now() + wait, tries));
         let code = revert.map_or("send_failed", |_| "refused");
@@ -312,3 +328,6 @@ impl Outbox {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

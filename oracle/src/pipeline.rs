@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{B256, U256};
+use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{SolCall, SolValue};
 use tokio::sync::{Semaphore, watch};
 use vouch_abi::{IEscrow, Verdict};
@@ -20,7 +21,7 @@ use crate::bundles::{BundleError, Bundles, Sources};
 use crate::chain::{Chain, Endpoints};
 use crate::collateral::Supplier;
 use crate::facts::{Order, Started};
-use crate::keys::Signers;
+use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::quorum::{self, Exchange, Message};
@@ -84,8 +85,8 @@ pub struct Pipeline {
     pub market: Market,
     /// Ways to the chain.
     pub endpoints: Arc<Endpoints>,
-    /// Who signs.
-    pub signers: Signers,
+    /// Who signs and pays.
+    pub keys: Arc<Keyring>,
     /// The other operators.
     pub exchange: Arc<Exchange>,
     /// How long an operator with a quorum waits for each that should submit before it.
@@ -368,11 +369,13 @@ impl Pipeline {
         let mut shares = self.store.shares(&job.id)?;
         shares.retain(|share| share.block == job.block.hash);
         let known = shares.len();
-        for signer in &self.signers.verdict {
-            let own = signer.address();
-            if shares.iter().any(|share| share.signer == own)
-                || operators.is_operator(&market, own).await? != Some(true)
-            {
+        let keys = self.keys.now();
+        let mut signing = self.operators_among(&market, &keys.verdict).await?;
+        if signing.is_empty() {
+            signing = self.operators_among(&market, &keys.retiring).await?;
+        }
+        for signer in signing {
+            if shares.iter().any(|share| share.signer == signer.address()) {
                 continue;
             }
             let domain = market.domain();
@@ -398,7 +401,7 @@ impl Pipeline {
             }
         }
         let own = self.exchange.own();
-        let mut signed = quorum::choose(&active, stored.digest, own, quorum.into());
+        let mut signed = quorum::choose(&active, stored.digest, &own, quorum.into());
         if signed.len() < usize::from(quorum) {
             let others = active.iter().filter(|share| share.digest != stored.digest);
             let detail = format!(
@@ -414,6 +417,22 @@ impl Pipeline {
         self.store.signed(&job.id, &stored)?;
         tracing::info!(job = %job.id, signatures = signed.len(), "signed");
         Ok(Outcome::Advanced)
+    }
+
+    /// Those of some keys that the contract counts.
+    async fn operators_among<'k>(
+        &self,
+        market: &Market,
+        keys: &'k [PrivateKeySigner],
+    ) -> Result<Vec<&'k PrivateKeySigner>, StepError> {
+        let operators = self.exchange.operators();
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            if operators.is_operator(market, key.address()).await? == Some(true) {
+                found.push(key);
+            }
+        }
+        Ok(found)
     }
 
     async fn submit(&self, job: &Job, order: Order) -> Result<Outcome, StepError> {
@@ -451,7 +470,7 @@ impl Pipeline {
     /// How long to leave submission to operators whose turn is before; nothing when it is ours.
     fn turn(&self, job: &Job, digest: B256) -> Result<Option<Duration>, StepError> {
         let shares = self.store.shares(&job.id)?;
-        let rank = quorum::rank(&shares, digest, self.exchange.own());
+        let rank = quorum::rank(&shares, digest, &self.exchange.own());
         let turn = self.stagger.saturating_mul(rank);
         // A clock that was set back must not make the wait longer: then the turn is now.
         let waited = now_ms().checked_sub(job.since_ms);

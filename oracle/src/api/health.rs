@@ -76,7 +76,7 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<Status>, Refus
     let head = *api.head.borrow();
     Ok(Json(Status {
         summary: summary(&api.store, head)?,
-        operators: api.exchange.own().to_vec(),
+        operators: api.exchange.own(),
         peers: api.exchange.peers(),
     }))
 }

@@ -171,7 +171,7 @@ fn snapshot(api: &Api) -> Result<Snapshot, StoreError> {
         head: *api.head.borrow(),
         open: api.store.open_jobs()?.len(),
         outbox: waiting,
-        operators: api.exchange.own().to_vec(),
+        operators: api.exchange.own(),
         quorum: api.exchange.operators().last_quorum(),
         peers: api.exchange.peers(),
         gas: api.gas.borrow().clone(),

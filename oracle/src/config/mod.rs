@@ -117,6 +117,10 @@ pub struct Keys {
     /// Operators' keys: each signs every verdict. More than one is for development chains, where
     /// one daemon stands for a quorum.
     pub verdict: Vec<Key>,
+    /// Keys that `verdict` takes the place of: they sign for as long as none of `verdict` is an operator
+    /// on chain.
+    #[serde(default)]
+    pub retiring: Vec<Key>,
     /// Pays for transactions.
     pub gas: Key,
 }
@@ -335,13 +339,18 @@ impl Config {
         if self.keys.verdict.len() > 1 {
             return refuse("keys.verdict", "more than one operator in a daemon");
         }
-        if !matches!(self.keys.gas, Key::Keystore { .. }) {
-            return refuse("keys.gas", "a key that is not in an encrypted keystore");
+        let open = "a key that is not in an encrypted keystore";
+        let encrypted = |key: &Key| matches!(key, Key::Keystore { .. });
+        if !encrypted(&self.keys.gas) {
+            return refuse("keys.gas", open);
         }
-        match self.keys.verdict.first() {
-            Some(Key::Keystore { .. }) | None => Ok(()),
-            Some(_) => refuse("keys.verdict", "a key that is not in an encrypted keystore"),
+        if !self.keys.verdict.iter().all(encrypted) {
+            return refuse("keys.verdict", open);
         }
+        if !self.keys.retiring.iter().all(encrypted) {
+            return refuse("keys.retiring", open);
+        }
+        Ok(())
     }
 
     /// Where bundles are kept.
@@ -369,7 +378,9 @@ impl Config {
         anchor(&mut self.chain.deployment);
         anchor(&mut self.store.dir);
         self.store.evidence_dir.as_mut().map(anchor);
-        for key in self.keys.verdict.iter_mut().chain([&mut self.keys.gas]) {
+        let keys = &mut self.keys;
+        let verdict = keys.verdict.iter_mut().chain(&mut keys.retiring);
+        for key in verdict.chain([&mut keys.gas]) {
             match key {
                 Key::Env(_) => {}
                 Key::File(path) => anchor(path),

@@ -159,6 +159,14 @@ fn what_is_for_development_is_refused_elsewhere() {
             strict.replacen(&format!("gas = {keystore}"), "gas = { file = \"k\" }", 1),
             Some("keys.gas"),
         ),
+        (
+            strict.replacen("gas =", &format!("retiring = [{keystore}]\ngas ="), 1),
+            None,
+        ),
+        (
+            strict.replacen("gas =", "retiring = [{ env = \"A\" }]\ngas =", 1),
+            Some("keys.retiring"),
+        ),
     ];
     for (text, refused) in rows {
         let config = load(&text).unwrap();

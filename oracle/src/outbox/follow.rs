@@ -1,11 +1,12 @@
 //! Transactions in flight: receipts, replacements, nonces that went to others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use alloy::consensus::{Transaction, TxEnvelope};
 use alloy::eips::Decodable2718;
-use alloy::primitives::B256;
+use alloy::eips::eip1559::Eip1559Estimation;
+use alloy::primitives::{Address, B256};
 use alloy::providers::{DynProvider, Provider};
 use alloy::rpc::types::TransactionReceipt;
 use futures::StreamExt;
@@ -16,30 +17,39 @@ use super::{AT_ONCE, Flying, Outbox, OutboxError, REBROADCAST};
 use crate::store::model::{Flight, JobId, Mined, OutboxEntry};
 use crate::time::now_ms;
 
-/// Fees of a replacement, in percent of those it replaces. Nodes ask for 110.
+/// Fees of a replacement, in percent of those it replaces.
 const BUMP_PERCENT: u128 = 125;
+/// What nodes ask a replacement to offer at least, in percent of what it replaces.
+pub(super) const LEAST_PERCENT: u128 = 110;
+
+/// Who sent a transaction, and under which nonce.
+type Place = (Address, u64);
 
 impl Outbox {
-    /// Looks after what is in flight, of an account that has used up `used` nonces.
+    /// Looks after what is in flight, of accounts that have used up `used` nonces.
     pub(super) async fn follow(
         &mut self,
         provider: &DynProvider,
-        used: u64,
+        used: &HashMap<Address, u64>,
         done: &mpsc::Sender<JobId>,
     ) -> Result<(), OutboxError> {
-        let mut by_nonce: BTreeMap<u64, Vec<JobId>> = BTreeMap::new();
+        let mut waiting: BTreeMap<Place, Vec<JobId>> = BTreeMap::new();
         for (id, flying) in &self.flying {
             if !self.rests(id) {
-                by_nonce.entry(flying.nonce).or_default().push(*id);
+                let place = (flying.from, flying.nonce);
+                waiting.entry(place).or_default().push(*id);
             }
         }
         // A nonce that was free when it was asked for has no receipt that must be seen now.
-        let waiting = by_nonce.split_off(&used);
-        self.mined(provider, by_nonce, done).await?;
+        let is_used = |(from, nonce): &Place| used.get(from).is_some_and(|used| nonce < used);
+        let mined: Vec<_> = waiting.extract_if(.., |place, _| is_used(place)).collect();
+        let mined = mined.into_iter().map(|(_, ids)| ids).collect();
+        self.mined(provider, mined, done).await?;
         let mut again = Vec::new();
-        for (nonce, ids) in waiting {
+        let mut fees = None;
+        for ((_, nonce), ids) in waiting {
             self.landed.retain(|id, _| !ids.contains(id));
-            match self.wait(nonce, ids.clone()).await {
+            match self.wait(provider, nonce, ids.clone(), &mut fees).await {
                 Ok(flight) => again.extend(flight),
                 Err(OutboxError::Store(error)) => return Err(error.into()),
                 Err(error) => {
@@ -60,11 +70,11 @@ impl Outbox {
     async fn mined(
         &mut self,
         provider: &DynProvider,
-        by_nonce: BTreeMap<u64, Vec<JobId>>,
+        used: Vec<Vec<JobId>>,
         done: &mpsc::Sender<JobId>,
     ) -> Result<(), OutboxError> {
         let mut open = Vec::new();
-        for mut ids in by_nonce.into_values() {
+        for mut ids in used {
             let looked = |id: &JobId| self.landed.get(id);
             ids.retain(|id| looked(id).is_none_or(|at| at.elapsed() >= REBROADCAST));
             let mut hashes = Vec::new();
@@ -111,11 +121,13 @@ impl Outbox {
     }
 
     /// What to broadcast for a nonce that is not used up: its transaction, after a while again or with
-    /// higher fees.
+    /// higher fees. What the chain asks for now is asked for once, into `fees`.
     async fn wait(
         &mut self,
+        provider: &DynProvider,
         nonce: u64,
         mut ids: Vec<JobId>,
+        fees: &mut Option<Eip1559Estimation>,
     ) -> Result<Option<(Vec<JobId>, Flight)>, OutboxError> {
         let carries = |id: &JobId| self.flying.get(id).is_some_and(|flying| flying.carries);
         ids.sort_by_key(|id| !carries(id));
@@ -134,14 +146,30 @@ impl Outbox {
             }
             return Ok(None);
         };
-        let age = Duration::from_millis(now_ms().saturating_sub(flying.at_ms));
-        let replace = age >= self.replace_after && flying.max_fee_per_gas < self.max_fee;
+        // A clock that was set back must not make the wait longer.
+        let age = now_ms().checked_sub(flying.at_ms);
+        let long = age.is_none_or(|age| Duration::from_millis(age) >= self.replace_after);
+        if long && flying.from != self.gas.address() {
+            // Nobody raises its fees any more. Should it be mined after all, one of the two fails.
+            tracing::warn!(
+                job = %carrier, code = "left_behind", from = %flying.from, nonce,
+                verdicts = ids.len(), "no receipt under the former gas key, sent anew"
+            );
+            for id in &ids {
+                self.ground(id)?;
+            }
+            return Ok(None);
+        }
+        let least = flying.max_fee_per_gas.saturating_mul(LEAST_PERCENT) / 100 + 1;
+        let replace = long && least <= self.max_fee;
         let sent = self.sent.get(&carrier);
         if !replace && sent.is_some_and(|at| at.elapsed() < REBROADCAST) {
             return Ok(None);
         }
         let entry = self.store.outbox_entry(&carrier)?;
         let Some(flight) = entry.and_then(|entry| entry.flight) else {
+            // Written, and lost with the disk before anybody saw it.
+            self.flying.retain(|id, _| !ids.contains(id));
             return Ok(None);
         };
         if !replace {
@@ -149,10 +177,20 @@ impl Outbox {
         }
         let sent = TxEnvelope::decode_2718_exact(&flight.raw)
             .map_err(|error| OutboxError::Build(format!("in the store: {error}")))?;
-        let bump = |fee: u128| (fee.saturating_mul(BUMP_PERCENT) / 100 + 1).min(self.max_fee);
+        let now = match fees {
+            Some(fees) => *fees,
+            None => *fees.insert(provider.estimate_eip1559_fees().await?),
+        };
+        let raised = |fee: u128, now: u128| {
+            let bumped = fee.saturating_mul(BUMP_PERCENT) / 100 + 1;
+            bumped.max(now).min(self.max_fee)
+        };
         let replacement = Flight {
-            max_fee_per_gas: bump(flight.max_fee_per_gas),
-            max_priority_fee_per_gas: bump(flight.max_priority_fee_per_gas),
+            max_fee_per_gas: raised(flight.max_fee_per_gas, now.max_fee_per_gas),
+            max_priority_fee_per_gas: raised(
+                flight.max_priority_fee_per_gas,
+                now.max_priority_fee_per_gas,
+            ),
             ..flight
         };
         tracing::warn!(job = %carrier, code = "replaced", nonce, "no receipt, replacing");
@@ -184,6 +222,7 @@ impl Outbox {
             if entry.released {
                 return Ok(());
             }
+            *self.failed.entry(*id).or_default() += 1;
             let input = entry.input.clone();
             return Err(market::replay(provider, receipt, self.escrow, input)
                 .await

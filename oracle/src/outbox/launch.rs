@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use alloy::eips::Encodable2718;
 use alloy::eips::eip1559::Eip1559Estimation;
-use alloy::network::{Ethereum, NetworkWallet, TransactionBuilder};
+use alloy::network::{Ethereum, EthereumWallet, NetworkWallet, TransactionBuilder};
 use alloy::primitives::Bytes;
 use alloy::providers::{DynProvider, Provider};
 use alloy::rpc::types::TransactionRequest;
@@ -20,6 +20,10 @@ use crate::time::now_ms;
 
 /// Gas limit, in percent of the estimate.
 const GAS_PERCENT: u64 = 120;
+/// Added to that for each time a transaction failed on chain that its estimate said would not.
+const GAS_MORE_PERCENT: u64 = 80;
+/// Failures after which the gas limit grows no longer.
+const GAS_TRIES: u64 = 5;
 /// Most verdicts in one transaction.
 const TOGETHER: usize = 50;
 
@@ -52,20 +56,25 @@ impl Outbox {
                 return Ok(());
             }
         };
-        let taken: BTreeSet<u64> = self.flying.values().map(|flying| flying.nonce).collect();
+        let from = self.gas.address();
+        let own = self.flying.values().filter(|flying| flying.from == from);
+        let taken: BTreeSet<u64> = own.map(|flying| flying.nonce).collect();
         // A gap, which a reorganisation may leave, would hold up all that come after.
         let mut free = (used..).filter(|nonce| !taken.contains(nonce));
         let mut flights = Vec::new();
         for Ready { ids, input, gas } in self.ready(provider, new).await {
             let signed = match (gas, ids.first()) {
-                (Ok(gas), Some(_)) => {
+                (Ok(gas), Some(first)) => {
+                    let failed = self.failed.get(first).copied().unwrap_or_default();
+                    let percent = GAS_PERCENT + GAS_MORE_PERCENT * failed.min(GAS_TRIES);
                     let flight = Flight {
+                        from,
                         nonce: free.next().unwrap_or(used),
                         raw: Bytes::new(),
                         hashes: Vec::new(),
                         max_fee_per_gas: fees.max_fee_per_gas,
                         max_priority_fee_per_gas: fees.max_priority_fee_per_gas,
-                        gas: gas.saturating_mul(GAS_PERCENT) / 100,
+                        gas: gas.saturating_mul(percent) / 100,
                         at_ms: 0,
                     };
                     self.signed(input, flight).await
@@ -96,11 +105,16 @@ impl Outbox {
     }
 
     /// Entries in as few transactions as the contract takes: where it refuses some together, it is asked
-    /// about each alone.
+    /// about each alone, and so it is about those whose transaction failed.
     async fn ready(&self, provider: &DynProvider, new: Vec<(JobId, OutboxEntry)>) -> Vec<Ready> {
         let mut ready = Vec::new();
-        for entries in new.chunks(TOGETHER) {
-            if let [_, _, ..] = entries {
+        let (failed, fresh): (Vec<_>, Vec<_>) = new
+            .into_iter()
+            .partition(|(id, _)| self.failed.contains_key(id));
+        let together = fresh.chunks(TOGETHER);
+        for entries in together.chain(failed.chunks(TOGETHER)) {
+            let fresh = entries.iter().all(|(id, _)| !self.failed.contains_key(id));
+            if let ([_, _, ..], true) = (entries, fresh) {
                 let inputs: Vec<Bytes> = entries.iter().map(|(_, e)| e.input.clone()).collect();
                 let input = calls::batch(&inputs);
                 let gas = self.estimate(provider, &input).await;
@@ -133,7 +147,7 @@ impl Outbox {
 
     async fn estimate(&self, provider: &DynProvider, input: &Bytes) -> Result<u64, OutboxError> {
         let request = TransactionRequest::default()
-            .from(self.from)
+            .from(self.gas.address())
             .to(self.escrow)
             .input(input.clone().into());
         Ok(provider.estimate_gas(request).await?)
@@ -157,8 +171,9 @@ impl Outbox {
         input: Bytes,
         mut flight: Flight,
     ) -> Result<Flight, OutboxError> {
+        let wallet = EthereumWallet::from(self.gas.clone());
         let request = TransactionRequest::default()
-            .with_from(self.from)
+            .with_from(flight.from)
             .with_to(self.escrow)
             .with_input(input)
             .with_chain_id(self.chain_id)
@@ -166,7 +181,7 @@ impl Outbox {
             .with_gas_limit(flight.gas)
             .with_max_fee_per_gas(flight.max_fee_per_gas)
             .with_max_priority_fee_per_gas(flight.max_priority_fee_per_gas);
-        let signed = NetworkWallet::<Ethereum>::sign_request(&self.wallet, request)
+        let signed = NetworkWallet::<Ethereum>::sign_request(&wallet, request)
             .await
             .map_err(|e| OutboxError::Build(e.to_string()))?;
         flight.hashes.push(*signed.tx_hash());
@@ -185,7 +200,7 @@ impl Outbox {
             let Some(carrier) = ids.first() else { continue };
             tracing::info!(
                 job = %carrier, verdicts = ids.len(), tx = ?flight.hashes.last(), nonce = flight.nonce,
-                gas = flight.gas, max_fee_per_gas = flight.max_fee_per_gas, "sending"
+                from = %flight.from, gas = flight.gas, max_fee_per_gas = flight.max_fee_per_gas, "sending"
             );
             self.sent.insert(*carrier, Instant::now());
             if let Err(error) = provider.send_raw_transaction(&flight.raw).await {

@@ -14,6 +14,7 @@ use vouch_client::Market;
 
 use super::{MAX_MESSAGE_BYTES, MAX_SHARES, Message, Operators, Refused};
 use crate::chain::Endpoints;
+use crate::keys::Keyring;
 use crate::metrics::Metrics;
 use crate::pipeline::backoff;
 use crate::store::model::{JobId, Stage};
@@ -78,7 +79,7 @@ pub struct Exchange {
     market: Market,
     endpoints: Arc<Endpoints>,
     operators: Arc<Operators>,
-    own: Vec<Address>,
+    keys: Arc<Keyring>,
     metrics: Arc<Metrics>,
     /// Told of jobs with new signatures.
     jobs: mpsc::Sender<JobId>,
@@ -88,12 +89,12 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// The exchange of a daemon that signs as `own`.
+    /// The exchange of a daemon that signs with `keys`.
     pub fn new(
         store: Arc<Store>,
         market: Market,
         endpoints: Arc<Endpoints>,
-        own: Vec<Address>,
+        keys: Arc<Keyring>,
         metrics: Arc<Metrics>,
         jobs: mpsc::Sender<JobId>,
     ) -> Self {
@@ -102,7 +103,7 @@ impl Exchange {
             market,
             endpoints,
             operators: Arc::default(),
-            own,
+            keys,
             metrics,
             jobs,
             news: watch::Sender::new(0),
@@ -116,8 +117,8 @@ impl Exchange {
     }
 
     /// The addresses this daemon signs with.
-    pub fn own(&self) -> &[Address] {
-        &self.own
+    pub fn own(&self) -> Vec<Address> {
+        self.keys.now().operators()
     }
 
     /// How the peers are doing.
@@ -297,6 +298,7 @@ impl Exchange {
         let failed = |error: StoreError| error.to_string();
         let open = self.store.open_jobs().map_err(failed)?;
         told.retain(|id, _| open.binary_search(id).is_ok());
+        let mine = self.own();
         let mut batch: Vec<Message> = Vec::new();
         for id in open {
             if let Some(at) = told.get(&id) {
@@ -311,9 +313,9 @@ impl Exchange {
                 }
             }
             let shares = self.store.shares(&id).map_err(failed)?.into_iter();
-            let own = shares.filter(|share| self.own.contains(&share.signer));
+            let own = shares.filter(|share| mine.contains(&share.signer));
             batch.extend(own.map(|share| Message::of(id, share)));
-            if batch.len() + self.own.len() > MAX_SHARES {
+            if batch.len() + mine.len() > MAX_SHARES {
                 let full = self.store.durable(std::mem::take(&mut batch)).await;
                 self.send(peer, http, full.map_err(failed)?, told).await?;
             }

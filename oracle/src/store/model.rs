@@ -409,7 +409,9 @@ pub struct OutboxEntry {
 /// A signed transaction and those it replaced, the same in every entry whose verdict it carries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flight {
-    /// The sender's nonce, the same in every replacement.
+    /// The account that pays.
+    pub from: Address,
+    /// Its nonce, the same in every replacement.
     pub nonce: u64,
     /// The newest, signed and encoded; empty in all entries but one.
     pub raw: Bytes,

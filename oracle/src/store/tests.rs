@@ -96,6 +96,7 @@ fn entry() -> OutboxEntry {
 
 fn flight(nonce: u64) -> Flight {
     Flight {
+        from: Address::with_last_byte(9),
         nonce,
         raw: Bytes::from_static(b"raw"),
         hashes: vec![B256::with_last_byte(8)],

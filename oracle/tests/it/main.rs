@@ -2,7 +2,10 @@
 
 mod api;
 mod crash;
+mod endpoints;
 mod faults;
+mod keys;
 mod load;
 mod page;
 mod quorum;
+mod surroundings;

@@ -167,6 +167,51 @@ async fn two_down_one_slow_one_garbage_and_orders_settle() -> Result<()> {
     Ok(())
 }
 
+/// With a quorum of three, the same five are one too few: nothing is settled, and nothing false. Once
+/// one of those who were down is back, the order goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quorum_of_three_waits_for_one_who_was_down() -> Result<()> {
+    let (fair, mut lane) = five(3).await?;
+    let mut plans = plans(&fair, 4)?;
+    let slow = Duration::from_millis(200);
+    let to_slow = Tcp::start(format!("127.0.0.1:{}", plans[1].port), slow).await?;
+    for plan in [0, 3] {
+        let peer = plans[1].url();
+        let peers = plans[plan].peers.iter_mut().filter(|url| **url == peer);
+        peers.for_each(|url| *url = format!("http://{}", to_slow.address()));
+    }
+    let mut daemons = start(&plans[..2]).await?;
+    let placed = lane.placed().await?;
+    let session = vouch_simulator::Session::generate();
+    let challenge = fair.market.challenge(placed.order, Phase::Start, 0).await?;
+    let statement = session.start(challenge, inputs(&placed));
+    lane.announce(&placed, Phase::Start, &statement, None, B256::ZERO)
+        .await?;
+    let (id, block, truth) = job(&daemons[0]).await?;
+    // The third signs garbage, with its own key.
+    let garbage = lie(&fair, id, block, &truth, &fair.operators[2], |verdict| {
+        verdict.reason = 110;
+        verdict.clauses = U256::from(7);
+    })?;
+    for plan in &plans[..2] {
+        let (_, answer) = post(plan, json!({"shares": [garbage]}).to_string()).await?;
+        assert_eq!(answer["results"][0]["status"], "new");
+    }
+    let waits = "2 of 3 operators signed this verdict, 1 another";
+    while !std::fs::read_to_string(plans[0].log())?.contains(waits) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let state = fair.market.record(placed.order).await?.state;
+    assert_eq!(state, State::Accepted);
+
+    daemons.push(plans[3].start().await?);
+    assert_eq!(lane.decided(&placed, Phase::Start).await?, State::Running);
+    for daemon in &daemons {
+        audit::books(daemon, 1).await?;
+    }
+    Ok(())
+}
+
 /// With a quorum of three, two operators who say that forged evidence is fine settle nothing, by
 /// whichever way they try; the three honest ones refund the buyer.
 #[tokio::test(flavor = "multi_thread")]

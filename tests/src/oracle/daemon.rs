@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use alloy::signers::local::PrivateKeySigner;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -37,10 +37,14 @@ pub struct Plan {
     pub peers: Vec<String>,
     /// How long an endpoint may take to answer.
     pub timeout_ms: u64,
+    /// Where its database and evidence are, in the test's directory.
+    pub data: String,
     /// More lines of the configuration, whole sections.
     pub extra: String,
-    /// Environment on top of the keys.
+    /// Environment.
     pub env: Vec<(String, String)>,
+    /// A command that runs the daemon: program and arguments before it.
+    pub within: Vec<String>,
 }
 
 impl Plan {
@@ -69,8 +73,10 @@ impl Plan {
             store: None,
             peers: Vec::new(),
             timeout_ms: 10_000,
+            data: ".".to_owned(),
             extra: String::new(),
             env: Vec::new(),
+            within: Vec::new(),
         })
     }
 
@@ -102,17 +108,23 @@ impl Plan {
             std::fs::write(self.dir.join(key), der).context("writing a root")?;
             simulated.push_str(&format!("{key} = {key:?}\n"));
         }
-        let keys: Vec<String> = (0..self.keys.len())
-            .map(|i| format!("{{ env = \"VOUCH_TEST_KEY_{i}\" }}"))
-            .collect();
+        // In files, so that they can be changed while the daemon runs.
+        let mut keys = Vec::new();
+        for (i, key) in self.keys.iter().chain([&self.gas]).enumerate() {
+            let file = format!("{}.key-{i}", self.name);
+            std::fs::write(self.dir.join(&file), hex::encode(key.to_bytes()))
+                .context("writing a key")?;
+            keys.push(format!("{{ file = {file:?} }}"));
+        }
+        let gas = keys.pop().unwrap_or_default();
         let store = match &self.store {
             Some(url) => format!("url = {url:?}\nevidence_dir = \"evidence\"\n"),
-            None => format!("evidence_dir = \"evidence-{}\"\n", self.name),
+            None => format!("evidence_dir = \"{}/evidence-{}\"\n", self.data, self.name),
         };
         let text = format!(
             "[chain]\ndeployment = \"31337.json\"\nendpoints = {endpoints:?}\npoll_ms = 50\ntimeout_ms = {timeout_ms}\n\
-             [keys]\nverdict = [{keys}]\ngas = {{ env = \"VOUCH_TEST_GAS\" }}\n\
-             [store]\ndir = \"db-{name}\"\n{store}\
+             [keys]\nverdict = [{keys}]\ngas = {gas}\n\
+             [store]\ndir = \"{data}/db-{name}\"\n{store}\
              [evidence]\nsources = [\"dir:bundles\"]\n\
              [quorum]\npeers = {peers:?}\nstagger_ms = 300\ntimeout_ms = 500\n\
              [trust.simulated]\n{simulated}\
@@ -120,6 +132,7 @@ impl Plan {
             endpoints = self.endpoints,
             keys = keys.join(", "),
             name = self.name,
+            data = self.data,
             peers = self.peers,
             port = self.port,
             timeout_ms = self.timeout_ms,
@@ -133,19 +146,23 @@ impl Plan {
     /// The command that starts the daemon. Dropping what it starts kills it.
     pub fn command(&self) -> Result<Command> {
         let config = self.write()?;
-        let mut command = Command::new(paths::binary("vouch-oracle")?);
+        let program = paths::binary("vouch-oracle")?;
+        let mut command = match &self.within[..] {
+            [] => Command::new(program),
+            [outer, args @ ..] => {
+                let mut command = Command::new(outer);
+                command.args(args).arg(program);
+                command
+            }
+        };
         command
             .args(["run", "--config"])
             .arg(&config)
             .env("NO_COLOR", "1")
-            .env("VOUCH_TEST_GAS", hex::encode(self.gas.to_bytes()))
             .envs(self.env.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true);
-        for (i, key) in self.keys.iter().enumerate() {
-            command.env(format!("VOUCH_TEST_KEY_{i}"), hex::encode(key.to_bytes()));
-        }
         Ok(command)
     }
 
@@ -215,6 +232,19 @@ impl Daemon {
     pub async fn says(&mut self, text: &str, limit: Duration) -> bool {
         let waiting = self.seen.wait_for(|line| line.contains(text));
         matches!(tokio::time::timeout(limit, waiting).await, Ok(Ok(_)))
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Result<u32> {
+        self.child.id().context("vouch-oracle has ended")
+    }
+
+    /// SIGHUP: it reads its keys again.
+    pub async fn reload(&self) -> Result<()> {
+        let pid = self.pid()?.to_string();
+        let sent = Command::new("kill").args(["-HUP", &pid]).status().await?;
+        ensure!(sent.success(), "kill -HUP {pid}: {sent}");
+        Ok(())
     }
 
     /// SIGKILL. What it had not written is lost.

@@ -56,6 +56,11 @@ pub struct Fair {
 impl Fair {
     /// A chain with the contracts, and lanes with offers and money.
     pub async fn open(size: Size) -> Result<(Self, Vec<Lane>)> {
+        Self::open_with(size, &[Clause::DebugOff]).await
+    }
+
+    /// The same, where offers ask for these clauses.
+    pub async fn open_with(size: Size, clauses: &[Clause]) -> Result<(Self, Vec<Lane>)> {
         let accounts = (2 + size.operators + 2 * size.lanes).to_string();
         let node = Node::devnet(&["--silent", "--accounts", &accounts]).await?;
         let signer = |index: usize| -> Result<PrivateKeySigner> {
@@ -93,10 +98,13 @@ impl Fair {
         let market = Market::open(&deployment, governor).await?;
         std::fs::create_dir(dir.path().join("bundles")).context("making a directory")?;
 
+        let asked = clauses.iter().fold(Clauses::NONE, |all, c| all.with(*c));
         let policy = Policy {
-            any: Clauses::POLICY
-                .without(Clauses::NONE.with(Clause::DebugOff))
-                .0,
+            any: Clauses::POLICY.without(asked).0,
+            revocationMaxAge: match asked.contains(Clause::Revocation) {
+                true => u32::MAX,
+                false => 0,
+            },
             ..Default::default()
         };
         let owner = signer(1)?;

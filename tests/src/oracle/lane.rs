@@ -70,6 +70,11 @@ impl Lane {
         }
     }
 
+    /// What evidence is about.
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     /// Does one order from its beginning to its end. Now and then the provider lies.
     pub async fn order(&mut self) -> Result<Done> {
         self.orders += 1;
