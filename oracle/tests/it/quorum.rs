@@ -5,7 +5,7 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::SolValue;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use vouch_abi::Verdict;
 use vouch_client::verdict::digest;
@@ -19,6 +19,8 @@ use vouch_tests::oracle::daemon::{Daemon, Plan};
 use vouch_tests::oracle::fair::{Fair, Size};
 use vouch_tests::oracle::lane::{Lane, inputs};
 use vouch_tests::oracle::proxy::Tcp;
+use vouch_tests::paths;
+use vouch_tests::tools::Tool;
 
 /// A market of five operators and one lane.
 async fn five(quorum: u16) -> Result<(Fair, Lane)> {
@@ -337,4 +339,96 @@ async fn who_says_two_things_leaves_a_proof() -> Result<()> {
         "{metrics}"
     );
     Ok(())
+}
+
+/// Two of its lies reach two daemons; what they tell each other is the proof, with which anybody takes the
+/// liar's bond and place. The order goes on without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_two_things_loses_bond_and_place() -> Result<()> {
+    let (fair, mut lane) = five(3).await?;
+    let plans = plans(&fair, 3)?;
+    let mut daemons = start(&plans[..2]).await?;
+    let liar = &fair.operators[4];
+    fair.market
+        .mint(liar.address(), U256::from(20_000_000))
+        .await?;
+    operator(&fair, liar, &["bond", "20"]).await?;
+
+    let placed = lane.placed().await?;
+    let session = vouch_simulator::Session::generate();
+    let challenge = fair.market.challenge(placed.order, Phase::Start, 0).await?;
+    let statement = session.start(challenge, inputs(&placed));
+    lane.announce(&placed, Phase::Start, &statement, None, B256::ZERO)
+        .await?;
+    let (id, block, truth) = job(&daemons[0]).await?;
+    job(&daemons[1]).await?;
+    for (plan, reason) in plans.iter().zip([110, 111]) {
+        let said = lie(&fair, id, block, &truth, liar, |verdict| {
+            verdict.reason = reason;
+        })?;
+        post(plan, json!({"shares": [said]}).to_string()).await?;
+    }
+    for daemon in &daemons {
+        let told = async {
+            while daemon.get("/v1/equivocations").await?["equivocations"] == json!([]) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(Duration::from_secs(60), told)
+            .await
+            .context("a daemon that was told one lie never heard of the other")??;
+    }
+
+    // Whoever reports it need not be an operator.
+    let reporter = somebody(&fair).await?;
+    let proofs = format!("{}/v1/equivocations", plans[1].url());
+    let done = operator(&fair, &reporter, &["slash", &proofs]).await?;
+    assert_eq!(done["slashed"][0]["operator"], json!(liar.address()));
+    assert_eq!(done["slashed"][0]["lost"], "20");
+    let bond = fair.market.bonds().bondOf(liar.address()).call().await?;
+    assert_eq!(bond.bonded, U256::ZERO);
+    let attestation = fair.market.attestation();
+    assert!(!attestation.isOperator(liar.address()).call().await?);
+
+    // What the contract said before is believed for five seconds.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let late = lie(&fair, id, block, &truth, liar, |verdict| {
+        verdict.reason = 112
+    })?;
+    let (_, answer) = post(&plans[0], json!({"shares": [late]}).to_string()).await?;
+    assert_eq!(answer["results"][0]["status"], "not_operator");
+    let state = fair.market.record(placed.order).await?.state;
+    assert_eq!(state, State::Accepted);
+    daemons.push(plans[2].start().await?);
+    assert_eq!(lane.decided(&placed, Phase::Start).await?, State::Running);
+    Ok(())
+}
+
+/// An account that has ether and is nobody.
+async fn somebody(fair: &Fair) -> Result<PrivateKeySigner> {
+    let account = PrivateKeySigner::random();
+    let full = json!([account.address(), U256::from(10).pow(U256::from(20))]);
+    fair.node.rpc.call("anvil_setBalance", full).await?;
+    Ok(account)
+}
+
+/// `vouch operator` with these arguments: what it prints.
+async fn operator(fair: &Fair, key: &PrivateKeySigner, arguments: &[&str]) -> Result<Value> {
+    let (file, url) = (fair.deployment().display().to_string(), fair.node.url());
+    let key = key.to_bytes().to_string();
+    let mut all = vec!["operator"];
+    all.extend(arguments);
+    all.extend([
+        "--json",
+        "--rpc",
+        &url,
+        "--deployment",
+        &file,
+        "--key",
+        &key,
+    ]);
+    let output = Tool::own("vouch")?.run_in(paths::root(), &all).await?;
+    ensure!(output.success, "{}", output.text());
+    serde_json::from_str(&output.stdout).context("reading what was printed")
 }
