@@ -58,6 +58,7 @@ pub struct Propose {
 #[command(after_help = "Examples:
   vouch govern schedule attestation setFee 1000000
   vouch govern schedule escrow setPaused false
+  vouch govern schedule offers setProtocolFee '(0x70997970C51812dc3A010C7d01b50e0d17dc79C8,10000)'
   vouch govern schedule attestation setOperators '[0x70997970C51812dc3A010C7d01b50e0d17dc79C8]' '[]' 2")]
 pub struct Schedule {
     /// Which contract: offers, usage, attestation, bonds or escrow.

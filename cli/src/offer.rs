@@ -51,6 +51,7 @@ pub fn kind_name(kind: u8) -> &'static str {
         2 => "model",
         3 => "workload",
         4 => "compute",
+        5 => "share",
         _ => "unknown",
     }
 }

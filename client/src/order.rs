@@ -9,11 +9,12 @@ use alloy::providers::Provider;
 use alloy::rpc::types::{Filter, Log, TransactionReceipt};
 use alloy::sol_types::{SolCall, SolEvent};
 use vouch_abi::id::policy_id;
+use vouch_abi::terms::{checked_share, is_share};
 use vouch_abi::{
-    Deadlines, IEscrow, IUsage, LegRequest, Offer, OrderRequest, Policy, Requirements, Terms,
+    Deadlines, Fee, IEscrow, IUsage, LegRequest, Offer, OrderRequest, Policy, Requirements, Terms,
     Verdict,
 };
-use vouch_protocol::{Phase, challenge};
+use vouch_protocol::{Clauses, Phase, challenge};
 
 use crate::calls::calls;
 use crate::{Error, Market, send};
@@ -170,6 +171,10 @@ pub struct Wish {
     pub bond: U256,
     /// Paid to the operators.
     pub oracle_fee: U256,
+    /// Highest rate of the protocol's fee to accept, in millionths.
+    pub max_protocol_fee: u32,
+    /// Of the marketplace that brought the buyer; default for none.
+    pub marketplace_fee: Fee,
     /// Distinguishes orders that are otherwise equal.
     pub salt: B256,
 }
@@ -187,6 +192,8 @@ impl Wish {
             challengeWindow: self.challenge_window,
             bond: self.bond,
             oracleFee: self.oracle_fee,
+            maxProtocolFee: self.max_protocol_fee,
+            marketplaceFee: self.marketplace_fee,
             salt: self.salt,
         }
     }
@@ -203,9 +210,10 @@ pub fn leg(offer: Offer, policy: Policy) -> LegRequest {
     }
 }
 
-/// What a request locks: every price, the compute rate for the longest duration, the oracle fee.
+/// What a request locks at most: every price, the compute rate for the longest duration, the oracle
+/// fee, the marketplace's, and the highest protocol's fee that it accepts.
 pub fn price(request: &OrderRequest) -> U256 {
-    request
+    let prices = request
         .legs
         .iter()
         .map(|leg| {
@@ -213,7 +221,12 @@ pub fn price(request: &OrderRequest) -> U256 {
                 .price
                 .saturating_mul(units(leg, request.maxDuration))
         })
-        .fold(request.oracleFee, |sum, amount| sum.saturating_add(amount))
+        .fold(U256::ZERO, U256::saturating_add);
+    [request.maxProtocolFee, request.marketplaceFee.rate]
+        .into_iter()
+        .map(|rate| checked_share(&prices, rate).unwrap_or(U256::MAX))
+        .chain([request.oracleFee])
+        .fold(prices, U256::saturating_add)
 }
 
 fn units(leg: &LegRequest, max_duration: u32) -> U256 {
@@ -385,7 +398,7 @@ impl Market {
         Ok((challenge, U256::from(header.number).into()))
     }
 
-    /// The policies of an order's legs, in their order: from the calldata that placed it, else from
+    /// The policies of an order's legs, in their order, and one that asks nothing for a share: from the calldata that placed it, else from
     /// the policies published at `usage`. Each hashes to its leg's policy id.
     ///
     /// # Errors
@@ -414,6 +427,13 @@ impl Market {
         }
         let mut policies = Vec::with_capacity(terms.legs.len());
         for leg in &terms.legs {
+            if is_share(leg) {
+                policies.push(Policy {
+                    any: Clauses::POLICY.0,
+                    ..Policy::default()
+                });
+                continue;
+            }
             let policy = match brought
                 .iter()
                 .find(|policy| policy_id(policy) == leg.policy)
@@ -532,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn the_price_counts_compute_by_the_second() {
+    fn the_price_counts_compute_by_the_second_and_every_fee() {
         let offer = |kind, price| Offer {
             kind,
             price: U256::from(price),
@@ -548,6 +568,19 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(price(&request), U256::from(100 + 120 + 7));
+        let fees = OrderRequest {
+            maxProtocolFee: 50_000,
+            marketplaceFee: Fee {
+                rate: 10_000,
+                ..Default::default()
+            },
+            ..request
+        };
+        assert_eq!(
+            price(&fees),
+            U256::from(100 + 120 + 7 + 11 + 2),
+            "each rounded down"
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ interface IOffers {
     event NonceRaised(address indexed owner, uint256 nonce);
     event OfferCancelled(bytes32 indexed offer, address indexed owner);
     event EscrowBound(address escrow);
+    event ProtocolFeeSet(Fee fee);
 
     error NotOwner(address caller, address owner);
     error NotGovernor(address caller);
@@ -27,6 +28,8 @@ interface IOffers {
     error OfferVoid(bytes32 offer, uint256 salt, uint256 nonce);
     /// Nonces only rise.
     error NonceNotAbove(uint256 nonce, uint256 found);
+    /// The fee's rate is above the limit, or it has a rate and nobody to get it, or the other way round.
+    error InvalidFee(Fee found, uint32 limit);
 
     /// Publishes the caller's own offer. `uri` says where the description can be had.
     function publish(Offer calldata offer, string calldata uri) external returns (bytes32 id);
@@ -49,6 +52,10 @@ interface IOffers {
     function available(bytes32 offer) external view returns (uint64 volume, bool open);
     function idOf(Offer calldata offer) external view returns (bytes32 id);
     function bindEscrow(address escrow) external;
+    /// Sets the fee of orders placed from now on; those that stand keep theirs. For the governor. At
+    /// most 50,000 millionths.
+    function setProtocolFee(Fee calldata fee) external;
+    function protocolFee() external view returns (Fee memory fee);
     function governor() external view returns (address account);
     function escrow() external view returns (address account);
 }

@@ -97,17 +97,26 @@ struct Deadlines {
     uint64 settle;
 }
 
-/// One offer used by an order.
+/// What somebody gets beside the payees: a share of what they are paid, on top of it.
+struct Fee {
+    // Zero where there is no fee.
+    address recipient;
+    // In millionths of what the payees are paid.
+    uint32 rate;
+}
+
+/// One offer used by an order; or the share of somebody else, which has neither offer nor policy.
 struct Leg {
     bytes32 offer;
     bytes32 policy;
+    // 1 dataset, 2 model, 3 workload, 4 compute; 5 a share of what all those earn, on top of it.
     uint8 kind;
     // Asset digest, copied from the offer.
     bytes32 digest;
     address payee;
     // Locked for this leg: the price, or for compute `rate` times `Terms.maxDuration`.
     uint256 amount;
-    // Compute: price per second. Otherwise zero.
+    // Compute: price per second. Share: millionths. Otherwise zero.
     uint256 rate;
     // Clauses of the policy (and, for datasets, the requirements) that the payment depends on.
     uint32 clauses;
@@ -160,6 +169,9 @@ struct OrderRequest {
     uint64 challengeWindow;
     uint256 bond;
     uint256 oracleFee;
+    // Largest rate of the protocol's fee that the buyer takes, in millionths.
+    uint32 maxProtocolFee;
+    Fee marketplaceFee;
     bytes32 salt;
 }
 

@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use alloy::primitives::U256;
 use anyhow::{Context, Result};
 use vouch_client::State;
 use vouch_tests::oracle::proxy::Tcp;
 use vouch_tests::paths;
-use vouch_tests::session::{Call, QUOTA, STEP, Studio};
+use vouch_tests::session::{Call, PRICE, QUOTA, STEP, Studio};
 
 #[tokio::test]
 async fn a_hosted_model_answers_its_buyer_as_often_as_its_policy_says_and_never_leaves()
@@ -124,6 +125,11 @@ async fn a_hosted_model_answers_its_buyer_as_often_as_its_policy_says_and_never_
     assert!(success, "{said}");
     assert!(!result.exists(), "a result was exported");
     assert_eq!(studio.record(&placed).await?.state, State::Settled);
+    let share = U256::from((PRICE + 1) / 5);
+    assert!(
+        studio.shared().await? >= share,
+        "of model and workload at least"
+    );
     let late = studio.call(honest).await?;
     assert!(
         !late.success && late.text().contains("found it settled"),
@@ -255,7 +261,7 @@ async fn a_session_that_shows_that_it_lives_is_paid_for_that_time_though_it_neve
     // One unit a second; heartbeats that were under way may have come after the look.
     let [_, after] = studio.balances().await?;
     assert!(
-        after >= before + alloy::primitives::U256::from(attested),
+        after >= before + U256::from(attested),
         "{attested} s: {before} {after}"
     );
     Ok(())

@@ -8,7 +8,7 @@ use alloy::providers::Provider;
 use alloy::rpc::types::TransactionReceipt;
 use alloy::signers::local::{MnemonicBuilder, PrivateKeySigner};
 use anyhow::{Context, Result, bail};
-use vouch_abi::{LegRequest, Offer, OrderRequest, Policy, Verdict};
+use vouch_abi::{Fee, LegRequest, Offer, OrderRequest, Policy, Verdict};
 use vouch_client::deploy::{Files, Setup, deploy};
 use vouch_client::order::{Schedule, Wish, leg, price};
 use vouch_client::{Deployment, Error, Market, Placed, Record, connect, send, verdict};
@@ -326,6 +326,8 @@ impl World {
             challenge_window: 0,
             bond: U256::from(BOND),
             oracle_fee: U256::from(ORACLE_FEE),
+            max_protocol_fee: 0,
+            marketplace_fee: Fee::default(),
             salt: B256::with_last_byte(self.orders),
         };
         Ok(wish.request(self.legs.clone(), self.buyer.market.now().await?))

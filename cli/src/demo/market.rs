@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alloy::primitives::{B256, U256};
-use vouch_abi::{Offer, OrderRequest, Policy, Requirements};
+use vouch_abi::{Fee, Offer, OrderRequest, Policy, Requirements};
 use vouch_client::order::{COMPUTE, Schedule, Wish, leg};
 use vouch_protocol::{Clause, Clauses};
 
@@ -220,6 +220,8 @@ pub(super) fn order(wares: &[Ware; 4], deal: &Deal, result_key: B256, now: u64) 
         challenge_window: 0,
         bond: deal.bond,
         oracle_fee: deal.oracle_fee,
+        max_protocol_fee: 0,
+        marketplace_fee: Fee::default(),
         salt: B256::ZERO,
     };
     let legs = wares

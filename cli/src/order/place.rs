@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::utils::parse_units;
+use alloy::primitives::{Address, B256, U256};
 use clap::Args;
 use serde_json::json;
-use vouch_abi::Requirements;
+use vouch_abi::{Fee, Requirements};
 use vouch_client::Error;
 use vouch_client::order::{Schedule, Wish, leg, price};
 
@@ -31,7 +32,7 @@ pub struct Place {
     /// Longest attested time that compute is paid for.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = when::short_duration)]
     max_duration: u32,
-    /// Refuse to lock more than this, oracle fee included.
+    /// Refuse to lock more than this, all fees included.
     #[arg(long, value_name = "AMOUNT")]
     max_price: String,
     /// X25519 public key to which the result is sealed.
@@ -43,6 +44,20 @@ pub struct Place {
     /// Paid to the operators [default: the smallest allowed].
     #[arg(long, value_name = "AMOUNT")]
     oracle_fee: Option<String>,
+    /// Refuse a protocol's fee above this, in percent [default: what it is now].
+    #[arg(long, value_name = "PERCENT", value_parser = percent, help_heading = "Fees")]
+    max_protocol_fee: Option<u32>,
+    /// Who brought you here, to be paid on top of what the sellers earn.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        requires = "marketplace_fee",
+        help_heading = "Fees"
+    )]
+    marketplace: Option<Address>,
+    /// How much of it, in percent: at most 20.
+    #[arg(long, value_name = "PERCENT", value_parser = percent, requires = "marketplace", help_heading = "Fees")]
+    marketplace_fee: Option<u32>,
     /// Seconds in which the finish verdict may be disputed.
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = when::duration)]
     challenge_window: u64,
@@ -99,6 +114,13 @@ pub(super) async fn run(args: &Place) -> Result<Report, Failure> {
             .await
             .map_err(Error::from)?,
     };
+    let max_protocol_fee = match args.max_protocol_fee {
+        Some(most) => most,
+        None => {
+            let fee = market.offers().protocolFee().call().await;
+            fee.map_err(Error::from)?.rate
+        }
+    };
     let seconds = Duration::from_secs;
     let wish = Wish {
         purpose: purpose_bit(&args.purpose),
@@ -119,6 +141,11 @@ pub(super) async fn run(args: &Place) -> Result<Report, Failure> {
         challenge_window: args.challenge_window,
         bond: token.parse("--bond", &args.bond)?,
         oracle_fee,
+        max_protocol_fee,
+        marketplace_fee: Fee {
+            recipient: args.marketplace.unwrap_or_default(),
+            rate: args.marketplace_fee.unwrap_or_default(),
+        },
         salt: args.salt,
     };
     let request = wish.request(legs, market.now().await?);
@@ -171,6 +198,19 @@ pub(super) async fn approve(
         market.approve(token.address, amount).await?;
     }
     Ok(())
+}
+
+/// Percent with up to four decimals, as millionths.
+fn percent(text: &str) -> Result<u32, String> {
+    let units = parse_units(text, 4)
+        .ok()
+        .filter(|units| !units.is_negative());
+    units
+        .and_then(|units| u32::try_from(units.get_absolute()).ok())
+        .filter(|found| *found <= 1_000_000)
+        .ok_or_else(|| {
+            format!("expected a number from 0 to 100 with at most four decimals, found {text:?}")
+        })
 }
 
 fn purpose_bit(name: &str) -> u8 {

@@ -1,5 +1,6 @@
 //! `vouch order show` and `vouch order list`.
 
+use alloy::primitives::utils::format_units;
 use alloy::primitives::{Address, U256};
 use alloy::rpc::types::Log;
 use alloy::sol_types::SolEventInterface;
@@ -7,6 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use vouch_abi::IEscrow::IEscrowEvents;
 use vouch_abi::Terms;
+use vouch_abi::terms::is_share;
 use vouch_client::revert::time;
 use vouch_protocol::{Clauses, Phase, Reason};
 
@@ -63,6 +65,18 @@ pub(super) async fn show(args: &ShowArgs) -> Result<Report, Failure> {
         ("settle until", deadline(terms.deadlines.settle)),
     ];
     for leg in &terms.legs {
+        if is_share(leg) {
+            let percent = percent(leg.rate);
+            let most = token.show(leg.amount);
+            rows.push((
+                kind_name(leg.kind),
+                format!(
+                    "{percent} % of what is earned to {}, {most} at most",
+                    leg.payee
+                ),
+            ));
+            continue;
+        }
         let clauses = Clauses(leg.clauses);
         let asks = if clauses.is_empty() {
             "nothing".to_owned()
@@ -147,6 +161,12 @@ pub(super) async fn list(args: &List) -> Result<Report, Failure> {
         false => table(&columns, &rows, Style::stdout()),
     };
     Ok(Report::new(Value::Array(entries), text))
+}
+
+/// Millionths as percent.
+fn percent(rate: U256) -> String {
+    let text = format_units(rate, 4).unwrap_or_else(|_| rate.to_string());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// What an order locked: its legs and the oracle fee.

@@ -134,17 +134,26 @@ interfaces! {
         uint64 settle;
     }
 
-    /// One offer used by an order.
+    /// What somebody gets beside the payees: a share of what they are paid, on top of it.
+    struct Fee {
+        /// Zero where there is no fee.
+        address recipient;
+        /// In millionths of what the payees are paid.
+        uint32 rate;
+    }
+
+    /// One offer used by an order; or the share of somebody else, which has neither offer nor policy.
     struct Leg {
         bytes32 offer;
         bytes32 policy;
+        /// 1 dataset, 2 model, 3 workload, 4 compute; 5 a share of what all those earn, on top of it.
         uint8 kind;
         /// Asset digest, copied from the offer.
         bytes32 digest;
         address payee;
         /// Locked for this leg: the price, or for compute `rate` times `Terms.maxDuration`.
         uint256 amount;
-        /// Compute: price per second. Otherwise zero.
+        /// Compute: price per second. Share: millionths. Otherwise zero.
         uint256 rate;
         /// Clauses of the policy (and, for datasets, the requirements) that the payment depends on.
         uint32 clauses;
@@ -197,6 +206,9 @@ interfaces! {
         uint64 challengeWindow;
         uint256 bond;
         uint256 oracleFee;
+        /// Largest rate of the protocol's fee that the buyer takes, in millionths.
+        uint32 maxProtocolFee;
+        Fee marketplaceFee;
         bytes32 salt;
     }
 
@@ -314,6 +326,7 @@ interfaces! {
         event NonceRaised(address indexed owner, uint256 nonce);
         event OfferCancelled(bytes32 indexed offer, address indexed owner);
         event EscrowBound(address escrow);
+        event ProtocolFeeSet(Fee fee);
 
         error NotOwner(address caller, address owner);
         error NotGovernor(address caller);
@@ -330,6 +343,8 @@ interfaces! {
         error OfferVoid(bytes32 offer, uint256 salt, uint256 nonce);
         /// Nonces only rise.
         error NonceNotAbove(uint256 nonce, uint256 found);
+        /// The fee's rate is above the limit, or it has a rate and nobody to get it, or the other way round.
+        error InvalidFee(Fee found, uint32 limit);
 
         /// Publishes the caller's own offer. `uri` says where the description can be had.
         function publish(Offer offer, string uri) external returns (bytes32 id);
@@ -352,6 +367,10 @@ interfaces! {
         function available(bytes32 offer) external view returns (uint64 volume, bool open);
         function idOf(Offer offer) external view returns (bytes32 id);
         function bindEscrow(address escrow) external;
+        /// Sets the fee of orders placed from now on; those that stand keep theirs. For the governor. At
+        /// most 50,000 millionths.
+        function setProtocolFee(Fee fee) external;
+        function protocolFee() external view returns (Fee fee);
         function governor() external view returns (address account);
         function escrow() external view returns (address account);
     }

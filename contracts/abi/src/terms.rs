@@ -7,28 +7,43 @@ use alloy_primitives::{Address, B256, U256};
 use vouch_protocol::clause::{Clause, Clauses, MAX_LEGS};
 
 use crate::{
-    Deadlines, IEscrow, Leg, Requirements, Terms,
+    Deadlines, Fee, IEscrow, IOffers, Leg, Requirements, Terms,
     call::Revert,
     id,
     wire::{Request, RequestedLeg},
 };
 
-const DATASET: u8 = 1;
-const MODEL: u8 = 2;
-const WORKLOAD: u8 = 3;
-const COMPUTE: u8 = 4;
+/// Kind of a leg that uses a dataset.
+pub const DATASET: u8 = 1;
+/// Kind of a leg that uses a model.
+pub const MODEL: u8 = 2;
+/// Kind of the leg that names the workload.
+pub const WORKLOAD: u8 = 3;
+/// Kind of the leg that is paid by the second.
+pub const COMPUTE: u8 = 4;
+/// Kind of a leg that uses no offer: a share of what other legs earn, on top of it.
+pub const SHARE: u8 = 5;
 /// Purposes: train, fine-tune, infer, evaluate.
 const PURPOSES: u8 = 0b1111;
-/// A quality of 1, in millionths.
+/// A share or quality of 1, in millionths.
 const WHOLE: u32 = 1_000_000;
+/// Highest rate of the protocol's fee.
+pub const MAX_PROTOCOL_FEE: u32 = 50_000;
+/// Highest rate of a marketplace's fee.
+pub const MAX_MARKETPLACE_FEE: u32 = 200_000;
 
 /// Derives the terms of an order. Whether the offers exist and the policies allow the use is for
 /// the other contracts.
 ///
 /// # Errors
-/// `InvalidOrder`, `InvalidLeg`, `MixedTokens`, `DeadlinesNotAscending`, `DeadlinePassed`.
-pub fn derive(request: &Request, buyer: Address, now: u64) -> Result<Terms, Revert> {
-    if request.legs.is_empty() || request.legs.len() > MAX_LEGS {
+/// `InvalidOrder`, `InvalidLeg`, `MixedTokens`, `DeadlinesNotAscending`, `DeadlinePassed`, `InvalidFee`.
+pub fn derive(
+    request: &Request,
+    buyer: Address,
+    protocol_fee: Fee,
+    now: u64,
+) -> Result<Terms, Revert> {
+    if request.legs.is_empty() {
         return Err(invalid("legs"));
     }
     if request.maxDuration == 0 {
@@ -44,6 +59,8 @@ pub fn derive(request: &Request, buyer: Address, now: u64) -> Result<Terms, Reve
         return Err(invalid("requirements.minQuality"));
     }
     check_deadlines(&request.deadlines, request.challengeWindow, now)?;
+    check_fee(&protocol_fee, request.maxProtocolFee)?;
+    check_fee(&request.marketplaceFee, MAX_MARKETPLACE_FEE)?;
 
     let wants = demands(&request.requirements);
     let token = request
@@ -79,6 +96,18 @@ pub fn derive(request: &Request, buyer: Address, now: u64) -> Result<Terms, Reve
     let (provider, shared) = compute.ok_or_else(|| invalid("compute"))?;
     if wants && legs.iter().all(|leg| leg.kind != DATASET) {
         return Err(invalid("requirements"));
+    }
+    let prices = checked_sum(&legs).ok_or_else(|| invalid("total"))?;
+    for fee in [&protocol_fee, &request.marketplaceFee] {
+        if fee.rate == 0 {
+            continue;
+        }
+        let amount = checked_share(&prices, fee.rate).ok_or_else(|| invalid("total"))?;
+        legs.push(share(fee, amount));
+    }
+    // A verdict has room for the clauses of so many.
+    if legs.len() > MAX_LEGS {
+        return Err(invalid("legs"));
     }
     let terms = Terms {
         buyer,
@@ -170,13 +199,64 @@ fn check_deadlines(deadlines: &Deadlines, window: u64, now: u64) -> Result<(), R
     Ok(())
 }
 
-/// Prices, fee and bond together, where they fit a word.
-pub fn checked_total(terms: &Terms) -> Option<U256> {
-    let mut total = terms.oracleFee.checked_add(terms.bond)?;
-    for leg in &terms.legs {
-        total = total.checked_add(leg.amount)?;
+/// A fee has a rate, within its limit, and a recipient; or neither.
+///
+/// # Errors
+/// `InvalidFee`.
+pub fn check_fee(fee: &Fee, limit: u32) -> Result<(), Revert> {
+    if fee.rate > limit || (fee.rate == 0) != fee.recipient.is_zero() {
+        let found = fee.clone();
+        return Err(IOffers::InvalidFee { found, limit }.into());
     }
-    Some(total)
+    Ok(())
+}
+
+/// The leg of a fee: no offer, no policy and no clause, only who gets how much at most.
+fn share(fee: &Fee, amount: U256) -> Leg {
+    Leg {
+        kind: SHARE,
+        payee: fee.recipient,
+        amount,
+        rate: U256::from(fee.rate),
+        ..Leg::default()
+    }
+}
+
+/// Prices, fees and bond together, where they fit a word.
+pub fn checked_total(terms: &Terms) -> Option<U256> {
+    checked_sum(&terms.legs)?
+        .checked_add(terms.oracleFee)?
+        .checked_add(terms.bond)
+}
+
+fn checked_sum(legs: &[Leg]) -> Option<U256> {
+    let mut sum = U256::ZERO;
+    for leg in legs {
+        sum = sum.checked_add(leg.amount)?;
+    }
+    Some(sum)
+}
+
+/// Some millionths of an amount, rounded down; none where the amount is too large to be split so.
+pub fn checked_share(amount: &U256, rate: u32) -> Option<U256> {
+    if rate == 0 {
+        return Some(U256::ZERO);
+    }
+    checked_scale(amount, rate.into()).map(|scaled| divide(&scaled, WHOLE).0)
+}
+
+/// Quotient and remainder, byte by byte: a general 256-bit division costs a contract kilobytes. The
+/// divisor has at most 24 bits.
+pub fn divide(dividend: &U256, divisor: u32) -> (U256, U256) {
+    let mut bytes = dividend.to_be_bytes::<32>();
+    let mut rest = 0_u32;
+    for byte in &mut bytes {
+        // Less than 2^32, as the rest is less than the divisor.
+        let part = rest << 8 | u32::from(*byte);
+        *byte = (part / divisor).to_be_bytes()[3];
+        rest = part % divisor;
+    }
+    (U256::from_be_bytes(bytes), U256::from(rest))
 }
 
 /// Digest of the order's workload leg; zero where it has none.
@@ -200,6 +280,11 @@ pub fn inputs(terms: &Terms) -> Vec<u8> {
 /// Whether a leg is paid by attested time.
 pub const fn is_compute(leg: &Leg) -> bool {
     leg.kind == COMPUTE
+}
+
+/// Whether a leg is a share of what others earn.
+pub const fn is_share(leg: &Leg) -> bool {
+    leg.kind == SHARE
 }
 
 /// A rate times a number of seconds, where it fits a word. Byte by byte: a

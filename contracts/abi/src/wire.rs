@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B256, Bytes, FixedBytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 
 use crate::{
-    Counters, DatasetMeasure, Deadlines, Dispute, IArbSys, IAttestation, IBonds, IContract,
+    Counters, DatasetMeasure, Deadlines, Dispute, Fee, IArbSys, IAttestation, IBonds, IContract,
     IEscrow, IGovernance, IOffers, ISigner, IToken, IUsage, Leg, LegRequest, Offer, OrderRecord,
     OrderRequest, Policy, Receipt, Requirements, Terms, Verdict, VerdictShare,
     codec::{Codec, Fields, Reader, Writer},
@@ -30,6 +30,8 @@ pub struct Request {
     pub challengeWindow: u64,
     pub bond: U256,
     pub oracleFee: U256,
+    pub maxProtocolFee: u32,
+    pub marketplaceFee: Fee,
     pub salt: B256,
 }
 
@@ -254,6 +256,7 @@ structs! {
     }
     Requirements { minRecords: u64, minBytes: u64, schema: B256, minQuality: u32 }
     Deadlines { accept: u64, start: u64, finish: u64, settle: u64 }
+    Fee { recipient: Address, rate: u32 }
     Leg {
         offer: B256, policy: B256, kind: u8, digest: B256, payee: Address, amount: U256,
         rate: U256, clauses: u32,
@@ -268,7 +271,7 @@ structs! {
     OrderRequest {
         legs: Vec<LegRequest>, requirements: Requirements, resultKey: B256, purpose: u8,
         maxDuration: u32, deadlines: Deadlines, challengeWindow: u64, bond: U256,
-        oracleFee: U256, salt: B256,
+        oracleFee: U256, maxProtocolFee: u32, marketplaceFee: Fee, salt: B256,
     }
     Counters { outputBytes: u64, outputRows: u64 }
     DatasetMeasure { records: u64, size: u64, schema: B256, quality: u32 }
@@ -306,6 +309,8 @@ calls! {
     IOffers::availableCall { offer: B256 }
     IOffers::idOfCall { offer: Offer }
     IOffers::bindEscrowCall { escrow: Address }
+    IOffers::setProtocolFeeCall { fee: Fee }
+    IOffers::protocolFeeCall {}
     IOffers::governorCall {}
     IOffers::escrowCall {}
     IUsage::publishCall { policy: Policy }
@@ -437,6 +442,7 @@ errors! {
     IOffers::InvalidSignature { offer: B256, owner: Address }
     IOffers::OfferVoid { offer: B256, salt: U256, nonce: U256 }
     IOffers::NonceNotAbove { nonce: U256, found: U256 }
+    IOffers::InvalidFee { found: Fee, limit: u32 }
     IUsage::NotGovernor { caller: Address }
     IUsage::NotEscrow { caller: Address, escrow: Address }
     IUsage::EscrowAlreadyBound { escrow: Address }
@@ -530,7 +536,7 @@ fields! {
     Request {
         legs: Vec<RequestedLeg>, requirements: Requirements, resultKey: B256, purpose: u8,
         maxDuration: u32, deadlines: Deadlines, challengeWindow: u64, bond: U256, oracleFee: U256,
-        salt: B256,
+        maxProtocolFee: u32, marketplaceFee: Fee, salt: B256,
     }
 }
 
@@ -559,6 +565,7 @@ events! {
     IOffers::NonceRaised [owner: Address] { nonce: U256 }
     IOffers::OfferCancelled [offer: B256, owner: Address] {}
     IOffers::EscrowBound [] { escrow: Address }
+    IOffers::ProtocolFeeSet [] { fee: Fee }
     IUsage::PolicyPublished [policy: B256, publisher: Address] { terms: Policy }
     IBonds::Bonded [operator: Address, payer: Address] { amount: U256 }
     IBonds::Unbonding [operator: Address] { amount: U256, until: u64 }
@@ -803,6 +810,8 @@ mod tests {
                     challengeWindow: request.challengeWindow,
                     bond: request.bond,
                     oracleFee: request.oracleFee,
+                    maxProtocolFee: request.maxProtocolFee,
+                    marketplaceFee: request.marketplaceFee,
                     salt: request.salt,
                 }
             );

@@ -9,11 +9,11 @@ use vouch_abi::{
     IAttestation, IContract, IEscrow, IOffers, IUsage, Terms, Verdict,
     call::{self, Answer, CONSTRUCTOR, Revert, SolCall},
     codec::{Codec, Reader},
-    terms::invalid,
+    terms::{invalid, is_share},
 };
 use vouch_protocol::clause::{Clause, Clauses};
 
-use crate::{Escrow, dispute, flows::Flows, orders::column};
+use crate::{Escrow, dispute, flows::Flows};
 
 /// The address of a bundle is announced, not the bundle.
 const MAX_URI: usize = 2048;
@@ -174,7 +174,8 @@ impl Escrow {
         self.enter()?;
         let restored = self.record(order).restore(&order)?;
         self.keep(order, &restored);
-        let offers = column(terms, |leg| leg.offer);
+        let used = terms.legs.iter().filter(|leg| !is_share(leg));
+        let offers = used.map(|leg| leg.offer).collect();
         self.call(
             self.offers.get(),
             &call::encode(&IOffers::restoreCall { offers }),

@@ -20,13 +20,14 @@ use stylus_sdk::prelude::*;
 use vouch_abi::{
     Dispute, IEscrow, Terms, Verdict,
     call::{self, Answer, Revert},
+    terms::divide,
 };
 use vouch_protocol::Class;
 
 use crate::{
     Escrow,
     flows::Flows,
-    money::{self, Split, divide},
+    money::{self, Split},
     rules::{Record, State, before},
 };
 
@@ -35,7 +36,7 @@ pub const PERIOD: u64 = 7 * 24 * 60 * 60;
 
 /// The part of the prices that a dispute puts at stake at least: an eighth. A dispute that fails has kept
 /// the payees from their money for up to [`PERIOD`].
-const STAKE: u16 = 8;
+const STAKE: u32 = 8;
 
 /// What becomes of a disputed verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Ruling {
 
 /// What a challenger puts at stake: as much as the provider, or an eighth of the prices where that is more.
 pub fn bond(terms: &Terms) -> U256 {
-    let (part, _) = divide(money::prices(terms), STAKE);
+    let (part, _) = divide(&money::prices(terms), STAKE);
     part.max(terms.bond)
 }
 
@@ -147,7 +148,7 @@ pub fn compensate(terms: &Terms, flows: &mut Flows) {
 /// does not save its bond by disputing itself.
 pub fn overturn(terms: &Terms, forged: bool) -> (Split, U256) {
     let mut split = Split::rejected(terms, forged);
-    let (reward, _) = divide(split.bond_to_buyer, 2);
+    let (reward, _) = divide(&split.bond_to_buyer, 2);
     split.bond_to_buyer = split.bond_to_buyer.saturating_sub(reward);
     (split, reward)
 }

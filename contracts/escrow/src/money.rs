@@ -1,5 +1,6 @@
 //! Who gets what. Every way out of an order splits exactly what the order locked: prices and
-//! oracle fee from the buyer, and after acceptance the provider's bond.
+//! fees from the buyer, and after acceptance the provider's bond. The protocol's and a marketplace's share come
+//! on top of what is earned: no payee gets less because of them.
 //!
 //! Sums are saturating here; they cannot overflow, because terms whose total does not fit a word
 //! are refused when the order is placed.
@@ -9,7 +10,7 @@ use alloc::vec::Vec;
 use alloy_primitives::U256;
 use vouch_abi::{
     Terms,
-    terms::{checked_scale, is_compute},
+    terms::{checked_scale, checked_share, divide, is_compute, is_share},
 };
 use vouch_protocol::clause::{Clauses, LegClauses};
 
@@ -37,14 +38,21 @@ impl Split {
         Self::of_legs(terms, Some(&held), seconds)
     }
 
-    /// Pays legs: those whose attested clauses are `held`, or compute alone.
+    /// Pays legs: those whose attested clauses are `held`, or compute alone; and the shares in them.
     fn of_legs(terms: &Terms, held: Option<&LegClauses>, seconds: u64) -> Self {
         let mut paid = Vec::with_capacity(terms.legs.len());
         let mut refund = U256::ZERO;
+        // Shares stand behind the legs that they are shares of.
+        let mut shared = U256::ZERO;
         for (index, leg) in terms.legs.iter().enumerate() {
             let due = Clauses(leg.clauses).intersection(Clauses::ATTESTED);
             let compute = is_compute(leg);
-            let earned = if !held.map_or(compute, |held| held.leg(index).covers(due)) {
+            let earned = if is_share(leg) {
+                let rate = leg.rate.saturating_to();
+                checked_share(&shared, rate)
+                    .unwrap_or(leg.amount)
+                    .min(leg.amount)
+            } else if !held.map_or(compute, |held| held.leg(index).covers(due)) {
                 U256::ZERO
             } else if compute {
                 // Never more than was locked for it.
@@ -54,6 +62,9 @@ impl Split {
             } else {
                 leg.amount
             };
+            if !is_share(leg) {
+                shared = shared.saturating_add(earned);
+            }
             refund = refund.saturating_add(leg.amount.saturating_sub(earned));
             paid.push(earned);
         }
@@ -101,12 +112,12 @@ impl Split {
     }
 }
 
-/// What the buyer locks: prices and oracle fee.
+/// What the buyer locks: prices and fees.
 pub fn locked(terms: &Terms) -> U256 {
     prices(terms).saturating_add(terms.oracleFee)
 }
 
-/// What the legs cost together, at most.
+/// What the legs cost together, at most, shares among them.
 pub fn prices(terms: &Terms) -> U256 {
     let mut sum = U256::ZERO;
     for leg in &terms.legs {
@@ -117,7 +128,7 @@ pub fn prices(terms: &Terms) -> U256 {
 
 /// A fee in equal shares; what does not divide goes to the first. None where nobody shares.
 pub fn shares(fee: U256, count: u16) -> impl Iterator<Item = U256> {
-    let (share, rest) = divide(fee, count.max(1));
+    let (share, rest) = divide(&fee, count.max(1).into());
     (0..count).map(move |index| {
         if index == 0 {
             share.saturating_add(rest)
@@ -125,18 +136,4 @@ pub fn shares(fee: U256, count: u16) -> impl Iterator<Item = U256> {
             share
         }
     })
-}
-
-/// Quotient and remainder, byte by byte: a general 256-bit division costs a contract kilobytes.
-pub(crate) fn divide(dividend: U256, divisor: u16) -> (U256, U256) {
-    let mut bytes = dividend.to_be_bytes::<32>();
-    let divisor = u32::from(divisor);
-    let mut rest = 0_u32;
-    for byte in &mut bytes {
-        // Less than 2^24, as the rest is less than the divisor.
-        let part = rest << 8 | u32::from(*byte);
-        *byte = (part / divisor).to_be_bytes()[3];
-        rest = part % divisor;
-    }
-    (U256::from_be_bytes(bytes), U256::from(rest))
 }

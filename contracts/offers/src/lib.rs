@@ -5,7 +5,8 @@
 //! callers bring the offer, the contract keeps one word per offer under its hash, so nobody can
 //! swap price or policy under an id.
 //!
-//! **Trusts** the bound escrow to take and give back uses, and the governor to bind it, once.
+//! **Trusts** the bound escrow to take and give back uses, and the governor to bind it, once, and to set the
+//! protocol's fee, within its limit and for later orders only.
 //!
 //! **Leaves alone** policies (contract `usage`) and money (contract `escrow`).
 //!
@@ -23,20 +24,20 @@ pub mod rules;
 
 use alloc::{string::String, vec, vec::Vec};
 
-use alloy_primitives::{Address, B256, FixedBytes, U256};
+use alloy_primitives::{Address, B256, FixedBytes, U32, U256};
 use stylus_sdk::{
     ArbResult,
     call::RawCall,
     host::VM,
     prelude::*,
-    storage::{StorageAddress, StorageB256, StorageMap, StorageU256},
+    storage::{StorageAddress, StorageB256, StorageMap, StorageU32, StorageU256},
 };
 use vouch_abi::{
-    IContract, IOffers, ISigner, Offer,
+    Fee, IContract, IOffers, ISigner, Offer,
     call::{self, Answer, Revert, SolCall},
     codec, dispatch, id,
     signature::{ECRECOVER, recovery_input},
-    terms,
+    terms::{self, MAX_PROTOCOL_FEE},
     wire::{self, Event},
 };
 
@@ -49,6 +50,9 @@ pub struct Offers {
     escrow: StorageAddress,
     /// [`Listing`]s by offer id.
     listings: StorageMap<B256, StorageB256>,
+    /// Of orders placed from now on: recipient, then rate, in one word.
+    fee_recipient: StorageAddress,
+    fee_rate: StorageU32,
     /// By owner: signed offers with a smaller salt are void.
     nonces: StorageMap<Address, StorageU256>,
 }
@@ -94,6 +98,10 @@ impl Offers {
             call: IOffers::availableCall => self.available(call.offer),
             call: IOffers::idOfCall => call::returns::<IOffers::idOfCall>(id::offer_id(&call.offer)),
             call: IOffers::bindEscrowCall => self.bind_escrow(call.escrow),
+            call: IOffers::setProtocolFeeCall => self.set_protocol_fee(call.fee),
+            call: IOffers::protocolFeeCall => {
+                call::returns::<IOffers::protocolFeeCall>(self.protocol_fee())
+            },
             call: IOffers::governorCall => {
                 call::returns::<IOffers::governorCall>(self.governor.get())
             },
@@ -150,7 +158,7 @@ impl Offers {
         let (buyer, request, count) = wire::read_sale(arguments)
             .ok_or_else(|| call::malformed(IOffers::sellCall::SELECTOR))?;
         let now = self.vm().block_timestamp();
-        let terms = terms::derive(&request, buyer, now)?;
+        let terms = terms::derive(&request, buyer, self.protocol_fee(), now)?;
         for (leg, requested) in terms.legs.iter().zip(&request.legs) {
             let mut listing = self.listing(leg.offer);
             if listing.owner.is_zero() && !requested.signature.is_empty() {
@@ -263,10 +271,7 @@ impl Offers {
     }
 
     fn bind_escrow(&mut self, escrow: Address) -> Answer {
-        let caller = self.vm().msg_sender();
-        if caller != self.governor.get() {
-            return Err(IOffers::NotGovernor { caller }.into());
-        }
+        self.only_governor()?;
         if escrow.is_zero() {
             return Err(IContract::ZeroAddress {}.into());
         }
@@ -277,6 +282,30 @@ impl Offers {
         self.escrow.set(escrow);
         self.log(&IOffers::EscrowBound { escrow });
         Ok(vec![])
+    }
+
+    fn protocol_fee(&self) -> Fee {
+        Fee {
+            recipient: self.fee_recipient.get(),
+            rate: self.fee_rate.get().to(),
+        }
+    }
+
+    fn set_protocol_fee(&mut self, fee: Fee) -> Answer {
+        self.only_governor()?;
+        terms::check_fee(&fee, MAX_PROTOCOL_FEE)?;
+        self.fee_recipient.set(fee.recipient);
+        self.fee_rate.set(U32::from(fee.rate));
+        self.log(&IOffers::ProtocolFeeSet { fee });
+        Ok(vec![])
+    }
+
+    fn only_governor(&self) -> Result<(), Revert> {
+        let caller = self.vm().msg_sender();
+        if caller != self.governor.get() {
+            return Err(IOffers::NotGovernor { caller }.into());
+        }
+        Ok(())
     }
 
     fn only_escrow(&self) -> Result<(), Revert> {

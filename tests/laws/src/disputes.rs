@@ -11,12 +11,11 @@ use vouch_abi::call::Revert;
 use vouch_abi::{Dispute, Terms, Verdict, id};
 use vouch_protocol::Reason;
 
-use crate::market::{
-    BOND, BUYERS, DATASET_OWNER, FEE, GOVERNOR, LOCKED, MODEL_OWNER, PROVIDER, STRANGER,
-};
+use crate::market::{BOND, BUYERS, DATASET_OWNER, GOVERNOR, MODEL_OWNER, PROVIDER, STRANGER};
 use crate::model::{Model, State};
 use crate::play::Play;
 use crate::rules::{ATTESTATION, CHAIN_ID, Rules, refusal};
+use crate::shares::{MARKETPLACE, TREASURY};
 use crate::world::World;
 
 /// Those who can pay for a dispute.
@@ -29,8 +28,6 @@ pub(crate) const RESOLVERS: [Address; 3] = [
 ];
 /// Seconds for a decision.
 const WEEK: u64 = 604_800;
-/// At stake: an eighth of the prices is more than the provider's bond.
-const STAKE: u128 = (LOCKED - FEE) / 8;
 
 /// What is said of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,11 +115,12 @@ impl Model {
             && self.now < order.boundary()
             && matches!(opinion, Opinion::Policy | Opinion::Forged)
             && self.resolver != Address::ZERO
-            && self.can_give(order.token, by, STAKE)
+            && self.can_give(order.token, by, order.stake())
     }
 
     fn dispute(&mut self, place: usize, challenger: Address) {
-        self.pull(self.orders[place].token, challenger, STAKE);
+        let stake = self.orders[place].stake();
+        self.pull(self.orders[place].token, challenger, stake);
         let order = &mut self.orders[place];
         order.state = State::Disputed;
         order.dispute = Some(Disputed {
@@ -142,18 +140,24 @@ impl Model {
     }
 
     fn resolve(&mut self, place: usize, opinion: Opinion) {
+        let (stake, price) = (self.orders[place].stake(), self.orders[place].price());
+        let marketplace = (self.orders[place].marketplace > 0).then_some(MARKETPLACE);
         let (token, challenger) = self.end_dispute(place);
         match opinion {
             Opinion::Right => {
-                for payee in [DATASET_OWNER, MODEL_OWNER, PROVIDER] {
-                    self.pay(token, payee, STAKE / 3);
+                let sellers = [DATASET_OWNER, MODEL_OWNER, PROVIDER, TREASURY];
+                let waited: Vec<Address> = sellers.into_iter().chain(marketplace).collect();
+                let count = waited.len() as u128;
+                self.pay(token, waited[0], stake % count);
+                for who in waited {
+                    self.pay(token, who, stake / count);
                 }
                 self.settle(place);
             }
             _ => {
-                self.pay(token, challenger, STAKE);
+                self.pay(token, challenger, stake);
                 let buyer = BUYERS[self.orders[place].buyer];
-                self.pay(token, buyer, LOCKED - FEE);
+                self.pay(token, buyer, price);
                 if opinion == Opinion::Forged {
                     self.pay(token, challenger, BOND / 2);
                     self.pay(token, buyer, BOND - BOND / 2);
@@ -168,11 +172,12 @@ impl Model {
     pub(crate) fn give_up(&mut self, place: usize) {
         // The annex pays by itself.
         self.end_transaction();
+        let (stake, price) = (self.orders[place].stake(), self.orders[place].price());
         let (token, challenger) = self.end_dispute(place);
-        self.pay(token, challenger, STAKE);
+        self.pay(token, challenger, stake);
         self.pay(token, PROVIDER, BOND);
         let buyer = BUYERS[self.orders[place].buyer];
-        self.pay(token, buyer, LOCKED - FEE);
+        self.pay(token, buyer, price);
         self.end_transaction();
     }
 

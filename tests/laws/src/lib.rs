@@ -20,6 +20,7 @@ pub mod market;
 pub mod model;
 pub mod play;
 pub mod rules;
+pub mod shares;
 pub mod step;
 pub mod twist;
 pub mod world;

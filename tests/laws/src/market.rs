@@ -9,7 +9,7 @@ use alloy::sol_types::{SolCall, SolConstructor};
 use anyhow::{Context, Result};
 use vouch_abi::call::CONSTRUCTOR;
 use vouch_abi::{
-    IAttestation, IBonds, IEscrow, IGovernance, IOffers, IToken, IUsage, LegRequest, Offer,
+    Fee, IAttestation, IBonds, IEscrow, IGovernance, IOffers, IToken, IUsage, LegRequest, Offer,
     OrderRequest, Policy, Terms, Verdict,
 };
 use vouch_client::deploy::STYLUS_DEPLOYER;
@@ -446,6 +446,8 @@ pub fn request(legs: &[LegRequest], now: u64, window: u64, salt: u64) -> OrderRe
         challenge_window: window,
         bond: U256::from(BOND),
         oracle_fee: U256::from(FEE),
+        max_protocol_fee: 0,
+        marketplace_fee: Fee::default(),
         salt: crate::lab::word(salt),
     };
     wish.request(legs.to_vec(), now)

@@ -8,9 +8,8 @@ use vouch_protocol::Phase;
 
 use crate::disputes::{Disputed, RESOLVERS};
 use crate::market::{
-    BOND, BUYERS, DATASET_OWNER, DATASET_PRICE, FEE, LOCKED, MAX_DURATION, MAX_USES,
-    MAX_USES_PER_BUYER, MINTED, MODEL_OWNER, MODEL_PRICE, OPERATORS, PACE, PROVIDER, QUORUM, RATE,
-    VOLUME,
+    BOND, BUYERS, DATASET_OWNER, DATASET_PRICE, FEE, MAX_DURATION, MAX_USES, MAX_USES_PER_BUYER,
+    MINTED, MODEL_OWNER, MODEL_PRICE, OPERATORS, PACE, PROVIDER, QUORUM, RATE, VOLUME,
 };
 use crate::step::{Finding, Mode, Twist};
 
@@ -39,6 +38,8 @@ pub struct Order {
     pub token: usize,
     /// Seconds for disputes.
     pub window: u64,
+    /// Millionths for the marketplace.
+    pub marketplace: u32,
     /// When it was placed: deadlines follow in steps of [`PACE`].
     pub placed_at: u64,
     /// Where it stands.
@@ -233,27 +234,14 @@ impl Model {
         true
     }
 
-    /// Whether an order may be placed; `again`: with terms that were placed before.
-    pub fn may_place(&self, buyer: usize, token: usize, again: bool) -> bool {
-        !self.paused
-            && !again
-            && self.volume[token] > 0
-            && self.uses.0 < MAX_USES
-            && self.uses.1[buyer] < MAX_USES_PER_BUYER
-            && self.can_give(token, BUYERS[buyer], LOCKED)
-    }
-
-    /// An order was placed.
-    pub fn place(&mut self, id: B256, buyer: usize, token: usize, window: u64) {
-        self.pull(token, BUYERS[buyer], LOCKED);
-        self.volume[token] -= 1;
-        self.uses.0 += 1;
-        self.uses.1[buyer] += 1;
-        self.orders.push(Order {
-            id,
+    /// An order that is not placed yet.
+    pub fn order(&self, buyer: usize, token: usize, window: u64, marketplace: u32) -> Order {
+        Order {
+            id: B256::ZERO,
             buyer,
             token,
             window,
+            marketplace,
             placed_at: self.now,
             state: State::Placed,
             started_at: 0,
@@ -263,7 +251,26 @@ impl Model {
             device: 0,
             restored: false,
             dispute: None,
-        });
+        }
+    }
+
+    /// Whether an order may be placed; `again`: with terms that were placed before.
+    pub fn may_place(&self, order: &Order, again: bool) -> bool {
+        !self.paused
+            && !again
+            && self.volume[order.token] > 0
+            && self.uses.0 < MAX_USES
+            && self.uses.1[order.buyer] < MAX_USES_PER_BUYER
+            && self.can_give(order.token, BUYERS[order.buyer], order.locked())
+    }
+
+    /// An order was placed.
+    pub fn place(&mut self, id: B256, order: Order) {
+        self.pull(order.token, BUYERS[order.buyer], order.locked());
+        self.volume[order.token] -= 1;
+        self.uses.0 += 1;
+        self.uses.1[order.buyer] += 1;
+        self.orders.push(Order { id, ..order });
     }
 
     /// Whether the provider may accept.
@@ -382,11 +389,16 @@ impl Model {
         let dataset = if dataset { DATASET_PRICE } else { 0 };
         let compute = RATE * seconds;
         let paid = dataset + MODEL_PRICE + compute;
+        let shares = order.shares(paid);
+        let rest = order.price() - paid - order.share(paid);
         let token = order.token;
         self.pay(token, DATASET_OWNER, dataset);
         self.pay(token, MODEL_OWNER, MODEL_PRICE);
         self.pay(token, PROVIDER, compute + BOND);
-        self.pay(token, BUYERS[order.buyer], LOCKED - FEE - paid);
+        for (who, share) in shares {
+            self.pay(token, who, share);
+        }
+        self.pay(token, BUYERS[order.buyer], rest);
     }
 
     /// Whether a deadline ends the order now.
@@ -409,11 +421,14 @@ impl Model {
         let compute = RATE * u128::from(seconds.min(MAX_DURATION.into()));
         self.give_back(place, false, true);
         self.pay(order.token, PROVIDER, compute);
+        for (who, share) in order.shares(compute) {
+            self.pay(order.token, who, share);
+        }
         let buyer = BUYERS[order.buyer];
         let due = self.due.iter_mut();
         let mut to_buyer = due.filter(|due| (due.0, due.1) == (order.token, buyer));
         if let Some(due) = to_buyer.next() {
-            due.2 -= compute;
+            due.2 -= compute + order.share(compute);
         }
     }
 
@@ -431,7 +446,7 @@ impl Model {
         self.pay(
             order.token,
             BUYERS[order.buyer],
-            LOCKED - FEE + fee + to_buyer,
+            order.price() + fee + to_buyer,
         );
     }
 

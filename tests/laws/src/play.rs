@@ -11,6 +11,7 @@ use crate::market::{
     BUYERS, DATASET_OWNER, GOVERNOR, MAX_USES, MODEL_OWNER, PROVIDER, STRANGER, VOLUME, verdict,
 };
 use crate::model::{Model, State, Submission};
+use crate::shares::{self, MARKETPLACE, TREASURY};
 use crate::step::{About, Finding, Joint, Mode, Step, Twist};
 use crate::twist::spoil;
 use crate::world::World;
@@ -101,7 +102,15 @@ impl<W: World> Play<W> {
 
     /// Everyone who may hold tokens or credits.
     fn accounts(&self) -> Vec<Address> {
-        let fixed = [DATASET_OWNER, MODEL_OWNER, PROVIDER, BUYERS[0], BUYERS[1]];
+        let fixed = [
+            DATASET_OWNER,
+            MODEL_OWNER,
+            PROVIDER,
+            BUYERS[0],
+            BUYERS[1],
+            TREASURY,
+            MARKETPLACE,
+        ];
         let signers = self.model.signers.iter().copied();
         fixed.into_iter().chain(signers).collect()
     }
@@ -132,8 +141,9 @@ impl<W: World> Play<W> {
                 buyer,
                 token,
                 window,
+                marketplace,
                 again,
-            } => self.place(buyer, token, window, again)?,
+            } => self.place((buyer, token), window, marketplace, again)?,
             Step::Accept { order, by_stranger } => {
                 let Some(order) = self.order(order) else {
                     return Ok(());
@@ -257,18 +267,28 @@ impl<W: World> Play<W> {
         self.tally.effective += 1;
     }
 
-    fn place(&mut self, buyer: usize, token: usize, window: u64, again: bool) -> Result<()> {
+    fn place(
+        &mut self,
+        (buyer, token): (usize, usize),
+        window: u64,
+        marketplace: u32,
+        again: bool,
+    ) -> Result<()> {
         let last = self.requests.last().filter(|_| again).cloned();
         let again = last.is_some();
         let salt = self.requests.len() as u64;
-        let (buyer, request) =
-            last.unwrap_or_else(|| (buyer, self.world.request(token, window, salt)));
-        let expected = self.model.may_place(buyer, token, again);
+        let (buyer, request) = last.unwrap_or_else(|| {
+            let mut request = self.world.request(token, window, salt);
+            shares::agree(&mut request, marketplace);
+            (buyer, request)
+        });
+        let order = self.model.order(buyer, token, window, marketplace);
+        let expected = self.model.may_place(&order, again);
         let found = self.world.place(BUYERS[buyer], request.clone());
         if self.agree(expected, &found)?
             && let Ok((id, terms)) = found
         {
-            self.model.place(id, buyer, token, window);
+            self.model.place(id, order);
             self.terms.push(terms);
             self.requests.push((buyer, request));
             self.finished.push(None);

@@ -28,6 +28,7 @@ use crate::lab::{GENESIS, Reverted};
 use crate::market::{
     BUYERS, MAX_USES, MAX_USES_PER_BUYER, MINTED, OPERATORS, PROVIDER, QUORUM, request, wares,
 };
+use crate::shares::protocol_fee;
 use crate::step::Mode;
 use crate::world::World;
 
@@ -160,11 +161,12 @@ impl Rules {
             challengeWindow: asked.challengeWindow,
             bond: asked.bond,
             oracleFee: asked.oracleFee,
+            maxProtocolFee: asked.maxProtocolFee,
+            marketplaceFee: asked.marketplaceFee,
             salt: asked.salt,
         };
-        let terms = terms::derive(&wanted, buyer, self.now)?;
-        terms::checked_total(&terms).ok_or_else(|| terms::invalid("total"))?;
-        for leg in &terms.legs {
+        let terms = terms::derive(&wanted, buyer, protocol_fee(), self.now)?;
+        for leg in terms.legs.iter().filter(|leg| !terms::is_share(leg)) {
             let mut listing = self.listing(leg.offer);
             listing.take(leg.offer, self.now, 1)?;
             self.listings.insert(leg.offer, listing.pack());
@@ -246,7 +248,7 @@ impl Rules {
                 let order = order(&terms);
                 let restored = self.record(order).restore(&order)?;
                 self.keep(order, &restored);
-                for leg in &terms.legs {
+                for leg in terms.legs.iter().filter(|leg| !terms::is_share(leg)) {
                     let mut listing = self.listing(leg.offer);
                     listing.give_back(leg.offer)?;
                     self.listings.insert(leg.offer, listing.pack());

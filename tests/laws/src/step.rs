@@ -5,6 +5,8 @@ use std::fmt;
 
 use proptest::prelude::*;
 
+use vouch_abi::terms::MAX_MARKETPLACE_FEE;
+
 use crate::disputes::{self, DisputeStep};
 
 /// How a token behaves; the numbers are those of `Trouble.sol`.
@@ -99,6 +101,7 @@ pub enum Step {
         buyer: usize,
         token: usize,
         window: u64,
+        marketplace: u32,
         again: bool,
     },
     Accept {
@@ -166,8 +169,16 @@ pub fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => pass(),
         1 => (order.clone(), -1..=1_i64).prop_map(|(order, after)| Step::Reach { order, after }),
-        4 => (0..2_usize, 0..2_usize, prop_oneof![1 => Just(0), 1 => 1..3_000_u64], prop::bool::weighted(0.1))
-            .prop_map(|(buyer, token, window, again)| Step::Place { buyer, token, window, again }),
+        4 => (
+            0..2_usize,
+            0..2_usize,
+            prop_oneof![1 => Just(0), 1 => 1..3_000_u64],
+            prop_oneof![1 => Just(0), 2 => 0..=MAX_MARKETPLACE_FEE],
+            prop::bool::weighted(0.1),
+        )
+            .prop_map(|(buyer, token, window, marketplace, again)| Step::Place {
+                buyer, token, window, marketplace, again,
+            }),
         8 => (order.clone(), prop::bool::weighted(0.1))
             .prop_map(|(order, by_stranger)| Step::Accept { order, by_stranger }),
         20 => verdict(),

@@ -10,6 +10,7 @@ use vouch_client::calls::batch;
 use crate::disputes::RESOLVERS;
 use crate::lab::Reverted;
 use crate::market::{BUYERS, GOVERNOR, ITrouble, Market, QUORUM, STRANGER, policy};
+use crate::shares::protocol_fee;
 use crate::step::Mode;
 
 /// A market that steps are played against.
@@ -107,6 +108,14 @@ impl World for Market {
         let escrow = market.escrow;
         if let Err(data) = market.lab.tell(GOVERNOR, escrow, &call) {
             panic!("no resolver: {data}");
+        }
+        let fee = protocol_fee();
+        let offers = market.offers;
+        if let Err(data) = market
+            .lab
+            .tell(GOVERNOR, offers, &IOffers::setProtocolFeeCall { fee })
+        {
+            panic!("no fee: {data}");
         }
         market
     }

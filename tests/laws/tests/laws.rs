@@ -88,6 +88,7 @@ fn deal(window: u64) -> Vec<Step> {
             buyer: 0,
             token: 0,
             window,
+            marketplace: 25_000,
             again: false,
         },
         Step::Accept {

@@ -3,7 +3,7 @@
 
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::sol_types::{SolCall, SolEvent};
-use vouch_abi::{Deadlines, IEscrow, Leg, Offer, OrderRequest, Policy, Terms, id};
+use vouch_abi::{Deadlines, Fee, IEscrow, Leg, Offer, OrderRequest, Policy, Terms, id};
 use vouch_client::order::{COMPUTE, leg};
 use vouch_evidence::bundle::Bundle;
 use vouch_protocol::clause::{Clause, Clauses};
@@ -123,6 +123,8 @@ impl Maker {
             challengeWindow: terms.challengeWindow,
             bond: terms.bond,
             oracleFee: terms.oracleFee,
+            maxProtocolFee: 0,
+            marketplaceFee: Fee::default(),
             salt: terms.salt,
         };
         IEscrow::placeCall { request }.abi_encode().into()

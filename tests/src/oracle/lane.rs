@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use alloy::primitives::{B256, U256};
 use anyhow::{Context, Result, bail};
-use vouch_abi::LegRequest;
+use vouch_abi::{Fee, LegRequest};
 use vouch_client::order::{Schedule, Wish};
 use vouch_client::{Market, Placed, State, send};
 use vouch_evidence::bundle::Bundle;
@@ -151,6 +151,8 @@ impl Lane {
             challenge_window: 0,
             bond: U256::from(500),
             oracle_fee: U256::from(51),
+            max_protocol_fee: 0,
+            marketplace_fee: Fee::default(),
             salt,
         };
         let request = wish.request(self.legs.clone(), self.buyer.now().await?);

@@ -5,14 +5,14 @@ mod programs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::providers::Provider;
 use alloy::signers::local::{MnemonicBuilder, PrivateKeySigner};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
-use vouch_abi::{LegRequest, Offer, Policy};
+use vouch_abi::{Fee, LegRequest, Offer, Policy};
 use vouch_client::order::{Schedule, Wish, leg};
 use vouch_client::{Market, Placed, Record, connect, send};
 use vouch_protocol::{Clause, Clauses};
@@ -28,7 +28,9 @@ pub use programs::{Agent, Broker};
 /// The mnemonic of every development chain.
 const MNEMONIC: &str = "test test test test test test test test test test test junk";
 /// What one use of the model costs.
-const PRICE: u64 = 2_000;
+pub const PRICE: u64 = 2_000;
+/// Brings the buyer, and gets a fifth of what the sellers earn.
+pub const MARKETPLACE: Address = Address::repeat_byte(0x3a);
 /// Answers that the model's policy allows, as rows.
 pub const QUOTA: u64 = 3;
 /// Seconds that each step of an order may take.
@@ -264,6 +266,11 @@ impl Studio {
             challenge_window: 0,
             bond: U256::from(5),
             oracle_fee: U256::from(10),
+            max_protocol_fee: 0,
+            marketplace_fee: Fee {
+                recipient: MARKETPLACE,
+                rate: 200_000,
+            },
             salt: B256::with_last_byte(self.orders),
         };
         let request = wish.request(self.legs.clone(), self.buyer.now().await?);
@@ -282,6 +289,14 @@ impl Studio {
         let token = self.buyer.addresses.token;
         let of = |key: &PrivateKeySigner| self.buyer.balance(token, key.address());
         Ok([of(&self.buyer_key).await?, of(&self.provider_key).await?])
+    }
+
+    /// Tokens of the marketplace.
+    pub async fn shared(&self) -> Result<U256> {
+        Ok(self
+            .buyer
+            .balance(self.buyer.addresses.token, MARKETPLACE)
+            .await?)
     }
 
     /// Lets time pass and takes the refund.

@@ -3,7 +3,10 @@
 use alloy_primitives::{Address, U256};
 use escrow::money::{Split, locked, shares};
 use proptest::prelude::*;
-use vouch_abi::{Terms, terms::checked_scale};
+use vouch_abi::{
+    Terms,
+    terms::{checked_scale, checked_share, divide},
+};
 use vouch_protocol::clause::{Clause, Clauses, LegClauses};
 
 use crate::samples::*;
@@ -19,6 +22,12 @@ fn paid(terms: &Terms, clauses: U256, seconds: u64) -> Vec<u64> {
     split.paid.iter().map(|amount| amount.to()).collect()
 }
 
+/// What four legs earn, with what the sample's protocol (1 %) and marketplace (2.5 %) get on top of it.
+fn with_shares(legs: [u64; 4]) -> Vec<u64> {
+    let sum: u64 = legs.iter().sum();
+    [&legs[..], &[sum / 100, sum * 25 / 1_000]].concat()
+}
+
 fn without(leg: usize, clause: Clause) -> U256 {
     let mut held = [u32::MAX; 8];
     held[leg] &= !clause.bit().0;
@@ -27,15 +36,24 @@ fn without(leg: usize, clause: Clause) -> U256 {
 
 #[test]
 fn legs_whose_clauses_hold_are_paid_and_compute_by_the_second() {
-    assert_eq!(paid(&terms(), all_clauses(), 10), [1_000, 2_000, 0, 30]);
-    assert_eq!(paid(&terms(), all_clauses(), 600), [1_000, 2_000, 0, 1_800]);
+    assert_eq!(
+        paid(&terms(), all_clauses(), 10),
+        with_shares([1_000, 2_000, 0, 30])
+    );
+    assert_eq!(
+        paid(&terms(), all_clauses(), 600),
+        with_shares([1_000, 2_000, 0, 1_800])
+    );
     assert_eq!(
         paid(&terms(), all_clauses(), 601),
-        [1_000, 2_000, 0, 1_800],
+        with_shares([1_000, 2_000, 0, 1_800]),
         "never more"
     );
-    assert_eq!(paid(&terms(), all_clauses(), 0), [1_000, 2_000, 0, 0]);
-    assert_eq!(paid(&terms(), U256::ZERO, 10), [0, 0, 0, 0]);
+    assert_eq!(
+        paid(&terms(), all_clauses(), 0),
+        with_shares([1_000, 2_000, 0, 0])
+    );
+    assert_eq!(paid(&terms(), U256::ZERO, 10), with_shares([0, 0, 0, 0]));
 }
 
 #[test]
@@ -43,12 +61,12 @@ fn a_leg_is_not_paid_where_one_attested_clause_is_missing() {
     for clause in Clauses::POLICY.intersection(Clauses::ATTESTED).iter() {
         assert_eq!(
             paid(&terms(), without(0, clause), 10),
-            [0, 2_000, 0, 30],
+            with_shares([0, 2_000, 0, 30]),
             "{clause}"
         );
         assert_eq!(
             paid(&terms(), without(3, clause), 10),
-            [1_000, 2_000, 0, 0],
+            with_shares([1_000, 2_000, 0, 0]),
             "{clause}"
         );
     }
@@ -59,7 +77,7 @@ fn clauses_the_chain_enforces_are_not_asked_of_a_verdict() {
     for clause in Clauses::ON_CHAIN.iter() {
         assert_eq!(
             paid(&terms(), without(0, clause), 10),
-            [1_000, 2_000, 0, 30],
+            with_shares([1_000, 2_000, 0, 30]),
             "{clause}"
         );
     }
@@ -70,7 +88,7 @@ fn clauses_of_another_leg_pay_nobody() {
     let mut held = [u32::MAX; 8];
     held[0] = 0;
     let word = U256::from_be_bytes(LegClauses(held).to_be_bytes());
-    assert_eq!(paid(&terms(), word, 10), [0, 2_000, 0, 30]);
+    assert_eq!(paid(&terms(), word, 10), with_shares([0, 2_000, 0, 30]));
 }
 
 #[test]
@@ -87,27 +105,32 @@ fn the_bond_goes_to_the_buyer_only_where_evidence_was_forged() {
     );
     assert_eq!(
         forged.refund,
-        U256::from(4_800),
-        "without the fee: operators earned it"
+        U256::from(4_800 + 48 + 120),
+        "without the oracle fee: operators earned it"
     );
     let split = Split::expired(&terms(), false, 0);
     assert_eq!(
         (split.refund, split.bond_to_provider),
-        (U256::from(4_851), U256::ZERO)
+        (U256::from(4_851 + 48 + 120), U256::ZERO)
     );
 }
 
 #[test]
 fn heartbeats_are_paid_to_compute_alone_and_never_beyond_its_amount() {
     let all = Split::earned(&terms(), all_clauses(), 0, u64::MAX).paid;
-    for (seconds, earned) in [(0, 0), (1, 3), (10, 30), (u64::MAX, 1_800)] {
+    for (seconds, compute) in [(0, 0), (1, 3), (10, 30), (u64::MAX, 1_800)] {
+        let earned = with_shares([0, 0, 0, compute]).into_iter().sum::<u64>();
         let split = Split::expired(&terms(), true, seconds);
         let paid: U256 = split.paid.iter().sum();
         assert_eq!(paid, U256::from(earned), "{seconds} s");
-        assert_eq!(split.refund, U256::from(4_851 - earned), "{seconds} s");
+        assert_eq!(
+            split.refund,
+            U256::from(4_851 + 48 + 120 - earned),
+            "{seconds} s"
+        );
         assert_eq!(split.bond_to_provider, terms().bond);
         for (leg, (paid, most)) in split.paid.iter().zip(&all).enumerate() {
-            assert!(paid.is_zero() || (paid <= most && terms().legs[leg].kind == 4));
+            assert!(paid.is_zero() || (paid <= most && terms().legs[leg].kind >= 4));
         }
     }
 }
@@ -116,7 +139,14 @@ fn heartbeats_are_paid_to_compute_alone_and_never_beyond_its_amount() {
 fn each_receiver_gets_one_transfer() {
     let split = Split::earned(&terms(), all_clauses(), 500, 510);
     let transfers = transfers(&split, &terms());
-    let expected = [(OWNER, 3_000), (PROVIDER, 530), (BUYER, 1_770)];
+    // Of 3,030 the protocol gets 1 %, the marketplace 2.5 %, both rounded down.
+    let expected = [
+        (OWNER, 3_000),
+        (PROVIDER, 530),
+        (TREASURY, 30),
+        (MARKETPLACE, 75),
+        (BUYER, 4_800 + 48 + 120 - 3_030 - 30 - 75),
+    ];
     assert_eq!(
         transfers,
         expected.map(|(to, amount)| (to, U256::from(amount)))
@@ -143,8 +173,9 @@ prop_compose! {
     /// Orders between few people, so that they often meet themselves.
     fn any_terms()(
         legs in prop::collection::vec((1..=3_u8, 0..4_u8, 0..1_000_u64), 0..7),
-        rate in 0..100_u64, longest in 1..1_000_u64, bond in 0..1_000_u64, fee in 0..100_u64,
+        rate in 0..100_u64, longest in 1..1_000_u64, bond in 0..1_000_u64, oracle_fee in 0..100_u64,
         provider in 0..4_u8, buyer in 0..4_u8,
+        shares in prop::collection::vec((0..4_u8, 1..200_000_u32), 0..3),
     ) -> Terms {
         let who = Address::with_last_byte;
         let mut all: Vec<_> = legs
@@ -152,12 +183,15 @@ prop_compose! {
             .map(|(kind, payee, amount)| leg(kind, who(payee), amount, 0))
             .collect();
         all.push(leg(4, who(provider), rate * longest, rate));
+        let price: u64 = all.iter().map(|leg| leg.amount.to::<u64>()).sum();
+        let part = |rate: u32| price * u64::from(rate) / 1_000_000;
+        all.extend(shares.into_iter().map(|(payee, rate)| leg(5, who(payee), part(rate), rate.into())));
         Terms {
             buyer: who(buyer),
             provider: who(provider),
             legs: all,
             bond: U256::from(bond),
-            oracleFee: U256::from(fee),
+            oracleFee: U256::from(oracle_fee),
             ..Default::default()
         }
     }
@@ -202,6 +236,30 @@ proptest! {
         prop_assert_eq!(sum(shares.iter().copied()), fee);
         prop_assert!(shares[0] - shares[shares.len() - 1] < U256::from(count));
         prop_assert_eq!(shares[shares.len() - 1], fee / U256::from(count));
+    }
+
+    #[test]
+    fn no_share_takes_of_what_a_payee_earns(terms in any_terms(), clauses in word(), seconds in 0..2_000_u64) {
+        let mut free = terms.clone();
+        free.legs.retain(|leg| leg.kind != 5);
+        let [with, without] = [&terms, &free].map(|terms| Split::earned(terms, clauses, 0, seconds));
+        let (earned, shares) = with.paid.split_at(free.legs.len());
+        prop_assert_eq!(earned, without.paid.as_slice());
+        let earned = sum(earned.iter().copied());
+        for (leg, share) in terms.legs[free.legs.len()..].iter().zip(shares) {
+            prop_assert_eq!(*share, earned * leg.rate / U256::from(1_000_000));
+        }
+    }
+
+    #[test]
+    fn dividing_is_division(dividend in word(), divisor in 1..1_u32 << 24) {
+        prop_assert_eq!(divide(&dividend, divisor), dividend.div_rem(U256::from(divisor)));
+    }
+
+    #[test]
+    fn a_share_is_checked(amount in word(), rate in 0..1_000_000_u32) {
+        let expected = amount.checked_mul(U256::from(rate)).map(|all| all / U256::from(1_000_000));
+        prop_assert_eq!(checked_share(&amount, rate), expected);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use escrow::{flows::Flows, money::Split};
-use vouch_abi::{Deadlines, Leg, Offer, Terms, Verdict, wire::Request, wire::RequestedLeg};
+use vouch_abi::{Deadlines, Fee, Leg, Offer, Terms, Verdict, wire::Request, wire::RequestedLeg};
 use vouch_protocol::clause::{Clauses, LegClauses};
 
 pub(crate) const NOW: u64 = 1_000;
@@ -11,6 +11,8 @@ pub(crate) const BUYER: Address = Address::repeat_byte(0xb0);
 pub(crate) const PROVIDER: Address = Address::repeat_byte(0xc0);
 pub(crate) const OWNER: Address = Address::repeat_byte(0xd0);
 pub(crate) const TOKEN: Address = Address::repeat_byte(0x70);
+pub(crate) const TREASURY: Address = Address::repeat_byte(0x7e);
+pub(crate) const MARKETPLACE: Address = Address::repeat_byte(0x3a);
 pub(crate) const STRANGER: Address = Address::repeat_byte(0xee);
 
 pub(crate) fn offer(kind: u8, price: u64) -> Offer {
@@ -64,12 +66,24 @@ pub(crate) fn request() -> Request {
         challengeWindow: 50,
         bond: U256::from(500),
         oracleFee: U256::from(51),
+        maxProtocolFee: 10_000,
+        marketplaceFee: Fee {
+            recipient: MARKETPLACE,
+            rate: 25_000,
+        },
         ..Default::default()
     }
 }
 
+pub(crate) fn protocol_fee() -> Fee {
+    Fee {
+        recipient: TREASURY,
+        rate: 10_000,
+    }
+}
+
 pub(crate) fn terms() -> Terms {
-    vouch_abi::terms::derive(&request(), BUYER, NOW).unwrap()
+    vouch_abi::terms::derive(&request(), BUYER, protocol_fee(), NOW).unwrap()
 }
 
 /// A leg for tests of the money.

@@ -4,7 +4,8 @@ use alloy_primitives::{Address, B256, U256};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use vouch_abi::{
-    Deadlines, IEscrow, Requirements, Terms, call::Revert, id, wire::Request, wire::RequestedLeg,
+    Deadlines, Fee, IEscrow, IOffers, Leg, Requirements, Terms, call::Revert, id, wire::Request,
+    wire::RequestedLeg,
 };
 use vouch_protocol::{
     clause::{Clause, Clauses},
@@ -14,7 +15,7 @@ use vouch_protocol::{
 use crate::samples::*;
 
 fn derive(request: Request) -> Result<Terms, Revert> {
-    vouch_abi::terms::derive(&request, BUYER, NOW)
+    vouch_abi::terms::derive(&request, BUYER, protocol_fee(), NOW)
 }
 
 fn refused(request: Request) -> Revert {
@@ -50,9 +51,22 @@ fn legs_come_from_their_offers() {
     let amounts: Vec<u64> = terms.legs.iter().map(|leg| leg.amount.to()).collect();
     assert_eq!(
         amounts,
-        [1_000, 2_000, 0, 1_800],
-        "compute: rate times the longest duration"
+        [1_000, 2_000, 0, 1_800, 48, 120],
+        "compute: rate times the longest duration; 1 % and 2.5 % on top of all that"
     );
+    for (leg, fee) in terms.legs[4..]
+        .iter()
+        .zip([protocol_fee(), request().marketplaceFee])
+    {
+        let share = Leg {
+            kind: 5,
+            payee: fee.recipient,
+            amount: leg.amount,
+            rate: U256::from(fee.rate),
+            ..Default::default()
+        };
+        assert_eq!(*leg, share, "no offer, no policy, no clause");
+    }
     assert_eq!(terms.legs[3].rate, U256::from(3));
     assert_eq!(terms.legs[0].rate, U256::ZERO);
     for (leg, requested) in terms.legs.iter().zip(request().legs) {
@@ -100,8 +114,16 @@ fn derive_errors_when_there_are_no_legs_or_too_many() {
         }
         legs
     };
-    assert!(derive(with_legs(legs(8))).is_ok());
-    assert_eq!(refused(with_legs(legs(9))), invalid("legs"));
+    // Two of eight are shares; without fees there is room for all.
+    assert!(derive(with_legs(legs(6))).is_ok());
+    assert_eq!(refused(with_legs(legs(7))), invalid("legs"));
+    let free = |count| Request {
+        marketplaceFee: Fee::default(),
+        ..with_legs(legs(count))
+    };
+    let derive = |request| vouch_abi::terms::derive(&request, BUYER, Fee::default(), NOW);
+    assert!(derive(free(8)).is_ok());
+    assert_eq!(derive(free(9)).err(), Some(invalid("legs")));
 }
 
 #[test]
@@ -316,7 +338,7 @@ fn derive_errors_when_an_amount_or_the_total_overflows() {
         }),
         invalid("total")
     );
-    let rest = U256::MAX - U256::from(1_000 + 2_000 + 1_800 + 51);
+    let rest = U256::MAX - U256::from(1_000 + 2_000 + 1_800 + 51 + 48 + 120);
     assert!(
         derive(Request {
             bond: rest,
@@ -333,6 +355,42 @@ fn derive_errors_when_an_amount_or_the_total_overflows() {
         }),
         invalid("total")
     );
+}
+
+#[test]
+fn derive_errors_when_a_fee_is_above_its_limit_or_nobodys() {
+    let fee = |recipient, rate| Fee { recipient, rate };
+    let refused = |marketplace: &Fee, most, protocol: &Fee| {
+        let wanted = Request {
+            marketplaceFee: marketplace.clone(),
+            maxProtocolFee: most,
+            ..request()
+        };
+        vouch_abi::terms::derive(&wanted, BUYER, protocol.clone(), NOW).err()
+    };
+    let none = Fee::default();
+    for found in [
+        fee(MARKETPLACE, 200_001),
+        fee(MARKETPLACE, u32::MAX),
+        fee(MARKETPLACE, 0),
+        fee(Address::ZERO, 1),
+    ] {
+        let limit = 200_000;
+        let expected = IOffers::InvalidFee {
+            found: found.clone(),
+            limit,
+        };
+        assert_eq!(refused(&found, 0, &none), Some(expected.into()));
+    }
+    assert_eq!(refused(&fee(MARKETPLACE, 200_000), 0, &none), None);
+    // The governor raised the fee after the buyer had looked.
+    let (found, limit) = (fee(TREASURY, 10_001), 10_000);
+    let expected = IOffers::InvalidFee {
+        found: found.clone(),
+        limit,
+    };
+    assert_eq!(refused(&none, limit, &found), Some(expected.into()));
+    assert_eq!(refused(&none, 10_001, &found), None);
 }
 
 #[test]

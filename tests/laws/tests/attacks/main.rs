@@ -10,6 +10,7 @@
 //! | a quorum with duplicate or removed operators | `quorum::one_operator_is_not_two`, `quorum::a_removed_operator_no_longer_counts`, `batches::a_remembered_root_ends_with_the_operators_who_signed_it`, `bonds::a_quorum_remembered_for_a_batch_ends_with_its_signer` |
 //! | operators that contradict themselves or have nothing at stake | `bonds::*` |
 //! | front-run price and policy swaps | `swaps::a_price_cannot_change_under_an_order`, `swaps::a_policy_cannot_change_under_an_offer` |
+//! | fees raised in front of an order or under it, above their limits, of what nobody earned | `fees::*` |
 //! | owners that are contracts and revert, burn gas, lie, change their mind | `owners::*` |
 //! | griefing of refunds | `time::nobody_holds_up_a_refund`, `tokens::a_token_cannot_hold_up_a_refund`, `tokens::a_refund_cannot_be_starved_into_credits` |
 //! | griefing by disputes | `disputes::*` |
@@ -27,6 +28,7 @@ mod batches;
 mod bonds;
 mod deposits;
 mod disputes;
+mod fees;
 mod governance;
 mod heartbeats;
 mod multicall;
