@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy::primitives::B256;
 use alloy::providers::{DynProvider, Provider};
@@ -27,11 +27,14 @@ use crate::pipeline::Pipeline;
 use crate::policies::Policies;
 use crate::quorum::Exchange;
 use crate::store::model::JobId;
-use crate::store::{MarketId, Store};
+use crate::store::{MarketId, Store, StoreError};
 use crate::{survey, workers};
 
 /// How long an endpoint is left alone after it failed to connect.
 const RECONNECT: Duration = Duration::from_secs(1);
+
+/// How long a database server that does not answer is waited for at the start.
+const STORE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often the gas account's balance is asked for.
 const BALANCE: Duration = Duration::from_secs(15);
@@ -168,10 +171,10 @@ pub async fn run(
         chain_id: market.chain_id,
         escrow: market.addresses.escrow,
     };
-    let store = Arc::new(match &config.store.url {
-        Some(url) => Store::connect(url, id)?,
-        None => Store::open(&config.store.dir, id)?,
-    });
+    let Some(store) = open_store(&config, id, &cancel).await? else {
+        return Ok(());
+    };
+    let store = Arc::new(store);
     let bundles = Bundles::open(config.evidence_dir(), config.evidence.max_bytes)?;
     let timeout = Duration::from_millis(config.evidence.timeout_ms);
     let sources = Sources::new(&config.evidence.sources, timeout)?;
@@ -310,6 +313,31 @@ pub async fn run(
     tasks.shutdown().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Opens the store; none where the daemon was stopped first. A server that does not answer is waited for:
+/// it may be starting as well.
+async fn open_store(
+    config: &Config,
+    id: MarketId,
+    cancel: &CancellationToken,
+) -> anyhow::Result<Option<Store>> {
+    let Some(url) = &config.store.url else {
+        return Ok(Some(Store::open(&config.store.dir, id)?));
+    };
+    let begun = Instant::now();
+    loop {
+        match Store::connect(url, id) {
+            Err(error @ StoreError::Away(_)) if begun.elapsed() < STORE_PATIENCE => {
+                tracing::warn!(code = "store_away", %error, "waiting for the store");
+            }
+            opened => return Ok(Some(opened?)),
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(None),
+            () = tokio::time::sleep(RECONNECT) => {}
+        }
+    }
 }
 
 /// Asks now and then what the account that pays for transactions has.

@@ -52,9 +52,12 @@ pub enum StoreError {
     /// A write had failed, and the database could not be opened again since.
     #[error("store: closed after a failed write; it is opened again with the next")]
     Closed,
-    /// The `PostgreSQL` server failed or is not there.
+    /// The `PostgreSQL` server failed.
     #[error("store: PostgreSQL: {0}")]
     Server(String),
+    /// The `PostgreSQL` server is not there, or is just starting or stopping.
+    #[error("store: PostgreSQL does not answer: {0}")]
+    Away(String),
     /// Another daemon leads now: what this one was about to write as leader is not written.
     #[error("store: another daemon leads (term {found}, this one's was {held})")]
     Deposed {

@@ -55,8 +55,8 @@ impl Store {
     /// none.
     ///
     /// # Errors
-    /// [`StoreError::Server`] for an address that cannot be used or a server that does not answer,
-    /// [`StoreError::OtherMarket`].
+    /// [`StoreError::Server`] for an address that cannot be used, [`StoreError::Away`] for a server that
+    /// does not answer, [`StoreError::OtherMarket`].
     pub fn connect(url: &str, market: MarketId) -> Result<Self, StoreError> {
         let backend = Postgres::connect(url)?;
         let place = backend.place();
@@ -274,7 +274,7 @@ struct Tables<'a, 'b> {
 impl Tables<'_, '_> {
     fn note<T>(&mut self, result: Result<T, postgres::Error>) -> Result<T, StoreError> {
         result.map_err(|error| {
-            let shown = StoreError::Server(chain(&error));
+            let shown = said(&error);
             self.error = Some(error);
             shown
         })
@@ -475,7 +475,19 @@ impl Store {
 }
 
 fn server(error: postgres::Error) -> StoreError {
-    StoreError::Server(chain(&error))
+    said(&error)
+}
+
+fn said(error: &postgres::Error) -> StoreError {
+    let passing = [
+        &SqlState::ADMIN_SHUTDOWN,
+        &SqlState::CRASH_SHUTDOWN,
+        &SqlState::CANNOT_CONNECT_NOW,
+    ];
+    match error.code() {
+        Some(code) if !passing.contains(&code) => StoreError::Server(chain(error)),
+        _ => StoreError::Away(chain(error)),
+    }
 }
 
 /// An error with its causes: the client's own text leaves them out.

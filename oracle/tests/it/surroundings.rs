@@ -1,4 +1,4 @@
-//! Disks that fill up, clocks that jump, vendors who do not answer.
+//! Disks that fill up, clocks that jump, vendors who do not answer, databases that start late.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use vouch_tests::oracle::daemon::{Daemon, Plan, tail};
 use vouch_tests::oracle::disk::Disk;
 use vouch_tests::oracle::fair::{Fair, Size};
 use vouch_tests::oracle::lane::{Done, Lane};
+use vouch_tests::oracle::postgres::Server;
 use vouch_tests::oracle::vendor::{Day, Vendor};
 
 const ONE: Size = Size {
@@ -126,4 +127,23 @@ async fn vendors_who_do_not_answer_hold_up_verdicts_and_refuse_none() -> Result<
     assert_eq!(done.state, State::Settled);
     let second = order(&mut lane, &plan).await?;
     check(&fair, &daemon, &[done, second]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_starts_after_the_daemon_is_waited_for() -> Result<()> {
+    let Some(server) = Server::start()? else {
+        return Ok(());
+    };
+    let (fair, mut lanes) = Fair::open(ONE).await?;
+    let mut lane = lanes.pop().context("a lane")?;
+    let mut plan = Plan::new(&fair, "oracle", fair.operators.clone())?;
+    plan.store = Some(server.url());
+    server.stop()?;
+    let mut daemon = plan.start().await?;
+    let waits = daemon.says("store_away", Duration::from_secs(30)).await;
+    assert!(waits, "{}", tail(&plan.log()));
+    server.up()?;
+    daemon.ready().await?;
+    let orders = [order(&mut lane, &plan).await?];
+    check(&fair, &daemon, &orders).await
 }

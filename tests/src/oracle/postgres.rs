@@ -74,7 +74,8 @@ impl Server {
         self.up()
     }
 
-    fn up(&self) -> Result<()> {
+    /// Starts it, after [`Self::stop`].
+    pub fn up(&self) -> Result<()> {
         let (data, log) = (self.data(), self.dir.path().join("log"));
         let options = format!("-p {} -h 127.0.0.1 -k '' -c max_connections=200", self.port);
         let (data, log) = (data.to_string_lossy(), log.to_string_lossy());
@@ -93,7 +94,8 @@ impl Server {
         }
     }
 
-    fn stop(&self) -> Result<()> {
+    /// Stops it without notice.
+    pub fn stop(&self) -> Result<()> {
         let data = self.data();
         let data = data.to_string_lossy();
         self.run("pg_ctl", &["-D", &data, "-m", "immediate", "-w", "stop"])
