@@ -14,6 +14,7 @@ use vouch_broker::journal::{Answer, Journal};
 use vouch_broker::keys::{Keys, RootKey};
 use vouch_broker::reconcile::reconcile;
 use vouch_broker::server::{Broker, journal_file, keys_file, now};
+use vouch_client::revert::time;
 use vouch_client::told;
 use vouch_content::ContentKey;
 use zeroize::Zeroizing;
@@ -119,9 +120,9 @@ async fn run(cli: &Cli) -> Result<ExitCode> {
                 let state = held
                     .revoked_at
                     .map_or("released to sessions".to_owned(), |at| {
-                        format!("revoked at {at}")
+                        format!("revoked at {}", time(at))
                     });
-                println!("{asset}  imported at {}  {state}", held.imported_at);
+                println!("{asset}  imported at {}  {state}", time(held.imported_at));
             }
         }
         Command::Log => log(dir)?,
@@ -153,7 +154,7 @@ fn log(dir: &Path) -> Result<()> {
             Answer::Released { evidence } => format!("released on evidence {evidence}"),
             Answer::Refused { code, detail } => format!("refused, {code}: {detail}"),
         };
-        let (at, order, asset) = (entry.at, entry.order, entry.asset);
+        let (at, order, asset) = (time(entry.at), entry.order, entry.asset);
         println!(
             "{} at {at}  order {order}  asset {asset}  session {}  {answer}",
             entry.number, entry.session
