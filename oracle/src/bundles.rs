@@ -73,6 +73,11 @@ impl Bundles {
         Ok(Self { dir, max_bytes })
     }
 
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Most bytes of a bundle.
     pub const fn max_bytes(&self) -> u64 {
         self.max_bytes

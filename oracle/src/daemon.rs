@@ -28,6 +28,7 @@ use crate::policies::Policies;
 use crate::quorum::Exchange;
 use crate::store::model::JobId;
 use crate::store::{MarketId, Store, StoreError};
+use crate::uploads::Uploads;
 use crate::{survey, workers};
 
 /// How long an endpoint is left alone after it failed to connect.
@@ -249,6 +250,7 @@ pub async fn run(
     let shown = Api {
         store: Arc::clone(&store),
         bundles: pipeline.bundles.clone(),
+        uploads: Uploads::beside(&pipeline.bundles),
         anchors: Arc::clone(&pipeline.anchors),
         head: leader.head.clone(),
         metrics: Arc::clone(&metrics),

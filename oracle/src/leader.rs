@@ -21,6 +21,7 @@ use crate::outbox::Outbox;
 use crate::store::model::{BlockRef, Fact, Job, JobId};
 use crate::store::{Store, StoreError};
 use crate::time::now_ms;
+use crate::uploads::Uploads;
 
 /// How often the seat is asked for, and whether it is still held.
 const SEAT: Duration = Duration::from_millis(500);
@@ -133,7 +134,12 @@ impl Leader {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep(TIDY) => {}
             }
-            if let Err(error) = self.forget().await {
+            let age = Duration::from_secs(self.config.store.keep_days.saturating_mul(86_400));
+            let forgotten = match self.forget().await {
+                Ok(()) => self.forget_unannounced(age).await,
+                error => error,
+            };
+            if let Err(error) = forgotten {
                 tracing::warn!(code = "not_tidied", %error, "old jobs are not forgotten yet");
             }
         }
@@ -169,6 +175,40 @@ impl Leader {
             place = next;
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Removes what was left for orders that are over or gone, and was never announced.
+    async fn forget_unannounced(&self, age: Duration) -> Result<(), StoreError> {
+        let uploads = Uploads::beside(&self.bundles);
+        let marks = match uploads.older_than(age).await {
+            Ok(marks) => marks,
+            Err(error) => {
+                tracing::warn!(code = "not_tidied", %error, "uploads are left");
+                return Ok(());
+            }
+        };
+        let open = self.store.open_jobs()?;
+        for mark in marks {
+            let facts = self.store.facts(mark.order)?;
+            if Order::from_facts(mark.order, &facts).is_some_and(|order| !order.is_over()) {
+                continue;
+            }
+            // Somebody may have announced it all the same, even for another order.
+            let needed = self.store.evidence(mark.evidence)?.is_some()
+                || open.iter().any(|job| job.evidence == mark.evidence);
+            let removed = match needed {
+                true => Ok(()),
+                false => self.bundles.remove(mark.evidence).await,
+            };
+            let done = match removed {
+                Ok(()) => uploads.forget(mark).await,
+                error => error,
+            };
+            if let Err(error) = done {
+                tracing::warn!(code = "not_tidied", digest = %mark.evidence, %error, "an upload is left");
+            }
+        }
+        Ok(())
     }
 
     /// Asks for the head only.

@@ -39,4 +39,5 @@ mod schema;
 pub mod store;
 pub mod survey;
 pub mod time;
+pub mod uploads;
 pub mod workers;

@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use vouch_protocol::Reason;
 
+use crate::api::Unwelcome;
 use crate::quorum::Refused;
 use crate::store::model::Mined;
 
@@ -30,6 +31,7 @@ pub struct Metrics {
     reorganisations: Counter,
     replaced: Counter,
     shares_refused: Family<ByReason, Counter>,
+    uploads_refused: Family<ByReason, Counter>,
     equivocations: Counter,
     requests_limited: Counter,
     outbox: Gauge,
@@ -50,6 +52,7 @@ impl Default for Metrics {
             reorganisations: Counter::default(),
             replaced: Counter::default(),
             shares_refused: Family::default(),
+            uploads_refused: Family::default(),
             equivocations: Counter::default(),
             requests_limited: Counter::default(),
             outbox: Gauge::default(),
@@ -85,6 +88,11 @@ impl Default for Metrics {
             "signatures_refused",
             "Other operators' signatures that were refused",
             metrics.shares_refused.clone(),
+        );
+        registry.register(
+            "uploads_refused",
+            "Evidence that was not taken",
+            metrics.uploads_refused.clone(),
         );
         registry.register(
             "equivocations",
@@ -162,6 +170,14 @@ impl Metrics {
     pub fn share_refused(&self, refused: &Refused) {
         let reason = refused.code();
         self.shares_refused
+            .get_or_create(&ByReason { reason })
+            .inc();
+    }
+
+    /// Evidence was not taken.
+    pub fn upload_refused(&self, unwelcome: Unwelcome) {
+        let reason = unwelcome.code();
+        self.uploads_refused
             .get_or_create(&ByReason { reason })
             .inc();
     }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use alloy::primitives::B256;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::json;
 use vouch_client::{send, told};
 use vouch_evidence::bundle::Bundle;
@@ -55,18 +55,16 @@ impl Job<'_> {
             .to_json();
         let digest = Bundle::digest(&bundle);
         let size = bundle.len();
-        let url = format!(
-            "{}/v1/evidence/{}",
-            self.config.evidence.trim_end_matches('/'),
-            hex::encode(digest)
-        );
-        let answer = reqwest::Client::new().put(&url).body(bundle).send().await;
-        let answer = answer.with_context(|| format!("leaving evidence at {url}"))?;
-        ensure!(
-            answer.status().is_success(),
-            "leaving evidence at {url}: HTTP status {}",
-            answer.status()
-        );
+        let url = self
+            .market
+            .upload(
+                &self.config.evidence,
+                self.placed.order,
+                digest,
+                bundle,
+                &self.signer,
+            )
+            .await?;
         let escrow = self.market.escrow();
         let terms = self.placed.terms.clone();
         let call = escrow.submitEvidence(terms, phase as u8, attempt, digest, named, url);

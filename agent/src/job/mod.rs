@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy::primitives::B256;
+use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use vouch_abi::Policy;
@@ -35,6 +36,8 @@ pub struct Job<'a> {
     config: &'a Config,
     report: Report,
     market: Market,
+    /// The provider's key, which the market signs with too.
+    signer: PrivateKeySigner,
     placed: Placed,
     policies: Vec<Policy>,
     backend: Backend,
@@ -53,7 +56,7 @@ impl<'a> Job<'a> {
         let signer = config.signer(deployment.chain_id)?;
         let market = Market::open(
             &deployment,
-            connect(&config.chain.endpoint, Some(signer)).await?,
+            connect(&config.chain.endpoint, Some(signer.clone())).await?,
         )
         .await?;
         let placed = market.terms(order).await?;
@@ -84,6 +87,7 @@ impl<'a> Job<'a> {
             config,
             report,
             market,
+            signer,
             placed,
             policies,
             backend,

@@ -124,7 +124,11 @@ pub(super) async fn evidence(args: &Evidence) -> Result<Report, Failure> {
         }
     };
     let uri = match &args.store {
-        Some(store) => put_bundle(store, digest, bytes).await?,
+        Some(store) => {
+            let signer = args.signer.signer(market.chain_id)?;
+            let uploaded = market.upload(store, placed.order, digest, bytes, &signer);
+            uploaded.await.map_err(anyhow::Error::from)?
+        }
         None => args.uri.clone(),
     };
     let escrow = market.escrow();
@@ -159,32 +163,6 @@ const fn waits_for(state: State) -> Option<Phase> {
         State::Running => Some(Phase::Finish),
         _ => None,
     }
-}
-
-/// Uploads a bundle to an evidence store; its address there.
-async fn put_bundle(store: &str, digest: B256, bytes: Vec<u8>) -> Result<String, Failure> {
-    let url = format!(
-        "{}/v1/evidence/{}",
-        store.trim_end_matches('/'),
-        hex::encode(digest)
-    );
-    let context = || format!("uploading the bundle to {url}");
-    let answer = reqwest::Client::new()
-        .put(&url)
-        .body(bytes)
-        .send()
-        .await
-        .with_context(context)?;
-    let status = answer.status();
-    if !status.is_success() {
-        let detail = answer.text().await.unwrap_or_default();
-        return Err(Failure::Failed(anyhow!(
-            "{}: {status} {}",
-            context(),
-            detail.trim()
-        )));
-    }
-    Ok(url)
 }
 
 pub(super) async fn refund(args: &OrderArgs) -> Result<Report, Failure> {

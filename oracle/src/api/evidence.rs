@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy::primitives::B256;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -12,9 +12,11 @@ use utoipa::{IntoParams, ToSchema};
 use vouch_client::revert;
 
 use super::request::{Body, Query, Word, word};
+use super::upload::Unwelcome;
 use super::{Api, ErrorAnswer, Refusal};
 use crate::bundles::{self, BundleError};
 use crate::schema;
+use crate::uploads::UNANNOUNCED;
 
 /// A bundle, byte for byte.
 #[utoipa::path(
@@ -44,12 +46,13 @@ pub(super) async fn get_evidence(
     }
 }
 
-/// Leaves a bundle here. Leaving it again changes nothing.
+/// Leaves a bundle of an order here, signed by its provider or buyer. Leaving it again changes nothing.
 #[utoipa::path(
     put,
     path = "/v1/evidence/{digest}",
     tag = "evidence",
     params(("digest" = schema::Word, Path, description = "SHA-256 of the bundle")),
+    security(("party" = [])),
     request_body(
         content = Vec<u8>,
         content_type = "application/octet-stream",
@@ -58,16 +61,37 @@ pub(super) async fn get_evidence(
     responses(
         (status = 201, description = "It is kept"),
         (status = 400, description = "Not a digest, no body, or the bytes have another digest", body = ErrorAnswer),
+        (status = 401, description = "No authorization, or one that is not good now", body = ErrorAnswer),
+        (status = 403, description = "Not signed by the order's provider or buyer", body = ErrorAnswer),
+        (status = 404, description = "The order was not seen here, or not yet", body = ErrorAnswer),
+        (status = 409, description = "The order is paid or refunded", body = ErrorAnswer),
         (status = 413, description = "More than evidence.max_bytes", body = ErrorAnswer),
-        (status = 429, description = "Too many requests", body = ErrorAnswer),
+        (status = 429, description = "Too many requests, or bundles of the order that were not announced", body = ErrorAnswer),
         (status = 500, description = "The store failed", body = ErrorAnswer),
     )
 )]
 pub(super) async fn put_evidence(
     State(api): State<Api>,
     Word(digest): Word,
-    Body(body): Body,
+    request: Request,
 ) -> Result<StatusCode, Refusal> {
+    // Before the body: a stranger's is not read.
+    let order = api.welcome(digest, request.headers())?;
+    let Body(body) = Body::from_request(request, &()).await?;
+    let found = bundles::digest(&body);
+    if found != digest {
+        let expected = digest;
+        return Err(BundleError::Digest { expected, found }.into());
+    }
+    let jobs = api.store.jobs_of(order)?.into_iter();
+    let announced = jobs.map(|job| job.id.evidence).collect();
+    if !api.uploads.mark(order, digest, announced).await? {
+        api.metrics.upload_refused(Unwelcome::TooMany);
+        let message = format!(
+            "order {order}: expected at most {UNANNOUNCED} bundles that are not announced yet"
+        );
+        return Err(Unwelcome::TooMany.refuse(message));
+    }
     api.bundles.put(digest, body.to_vec()).await?;
     // Full only when jobs are being looked at anyway.
     let _ = api.arrived.try_send(digest);

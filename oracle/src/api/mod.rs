@@ -9,11 +9,13 @@ mod page;
 mod rate;
 mod refusal;
 mod request;
+mod upload;
 
 pub use health::{Summary, summary};
 pub use jobs::{Shown, show};
 pub use openapi::document;
 pub use rate::Rate;
+pub use upload::Unwelcome;
 
 use std::sync::Arc;
 
@@ -36,6 +38,7 @@ use crate::quorum::{Exchange, MAX_MESSAGE_BYTES};
 use crate::schema;
 use crate::store::Store;
 use crate::store::model::BlockRef;
+use crate::uploads::Uploads;
 
 /// Most who listen to events at a time.
 const MAX_LISTENERS: usize = 32;
@@ -47,6 +50,8 @@ pub struct Api {
     pub store: Arc<Store>,
     /// Bundles.
     pub bundles: Bundles,
+    /// Those that were left here for orders.
+    pub uploads: Uploads,
     /// Whom `POST /v1/verify` trusts.
     pub anchors: Arc<Anchors>,
     /// The newest block.

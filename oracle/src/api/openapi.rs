@@ -2,7 +2,8 @@
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
 use super::{evidence, explain, health, jobs, page};
 
@@ -33,9 +34,26 @@ use super::{evidence, explain, health, jobs, page};
         openapi,
     ),
     // What is only in a query is not found by itself.
-    components(schemas(jobs::StageName))
+    components(schemas(jobs::StageName)),
+    modifiers(&Party)
 )]
 struct Document;
+
+/// How a party of an order shows that it is one.
+struct Party;
+
+impl Modify for Party {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        // A scheme of our own, for which OpenAPI has no other way.
+        let header = ApiKeyValue::with_description(
+            "Authorization",
+            "`Vouch order=0x…,deadline=SECONDS,signature=0x…`: EIP-712 signature of `EvidenceUpload(bytes32 order,bytes32 \
+             evidence,uint64 deadline)` by the order's provider or buyer, in the domain {Vouch, 1, chain id, escrow}",
+        );
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("party", SecurityScheme::ApiKey(ApiKey::Header(header)));
+    }
+}
 
 /// The `OpenAPI` document, JSON.
 ///

@@ -1,10 +1,11 @@
 //! What is answered where there is no answer.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+use vouch_client::upload::SCHEME;
 
 use crate::bundles::BundleError;
 use crate::store::StoreError;
@@ -37,7 +38,14 @@ impl IntoResponse for Refusal {
             code: self.1,
             message: self.2,
         };
-        (self.0, Json(ErrorAnswer { error })).into_response()
+        let mut answer = (self.0, Json(ErrorAnswer { error })).into_response();
+        if self.0 == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static(SCHEME);
+            answer
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        answer
     }
 }
 

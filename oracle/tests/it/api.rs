@@ -38,7 +38,7 @@ fn settings(words: &[String]) -> String {
          phases.coverage.enabled = false\n\
          checks.positive_data_acceptance.enabled = false\n\
          checks.negative_data_rejection.enabled = false\n",
-        examples = vouch_tests::oracle::from_env("VOUCH_EXAMPLES", 30),
+        examples = vouch_tests::oracle::from_env("VOUCH_EXAMPLES", 20),
     )
 }
 

@@ -9,3 +9,4 @@ mod load;
 mod page;
 mod quorum;
 mod surroundings;
+mod upload;

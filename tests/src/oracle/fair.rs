@@ -126,6 +126,7 @@ impl Fair {
             for account in [buyer.address(), provider.address()] {
                 fair.market.mint(account, U256::from(MINTED)).await?;
             }
+            let keys = (buyer.clone(), provider.clone());
             let buyer = fair.market.with(connect(&url, Some(buyer)).await?);
             let provider = fair.market.with(connect(&url, Some(provider)).await?);
             let token = fair.market.addresses.token;
@@ -137,7 +138,13 @@ impl Fair {
                 leg(dataset.clone(), policy.clone()),
                 leg(compute, policy.clone()),
             ];
-            lanes.push(Lane::new(index, buyer, provider, legs, fair.bundles()));
+            lanes.push(Lane::new(
+                index,
+                (buyer, keys.0),
+                (provider, keys.1),
+                legs,
+                fair.bundles(),
+            ));
         }
         Ok((fair, lanes))
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use alloy::primitives::{B256, U256};
+use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, bail};
 use vouch_abi::{Fee, LegRequest};
 use vouch_client::order::{Schedule, Wish};
@@ -30,6 +31,10 @@ pub struct Lane {
     bundles: PathBuf,
     machine: Machine,
     orders: usize,
+    /// The buyer's key.
+    pub buyer_key: PrivateKeySigner,
+    /// The provider's key.
+    pub provider_key: PrivateKeySigner,
     /// How long the oracle may take for a verdict.
     pub patience: Duration,
     /// Seconds each step of an order may take on the chain's clock.
@@ -52,12 +57,14 @@ pub struct Done {
 impl Lane {
     pub(super) fn new(
         index: usize,
-        buyer: Market,
-        provider: Market,
+        (buyer, buyer_key): (Market, PrivateKeySigner),
+        (provider, provider_key): (Market, PrivateKeySigner),
         legs: Vec<LegRequest>,
         bundles: PathBuf,
     ) -> Self {
         Self {
+            buyer_key,
+            provider_key,
             index,
             buyer,
             provider,
