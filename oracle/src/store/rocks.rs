@@ -7,12 +7,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options, PrefixRange, ReadOptions,
-    WriteBatch,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options,
+    PrefixRange, ReadOptions, WriteBatch,
 };
 
 use super::columns::{Direction, NAMES, RawRow, Rows, Span, Tx};
 use super::{Backend, StoreError, Work};
+
+/// What was written and is in no file yet, of all columns together.
+const WRITES_BYTES: usize = 32 << 20;
+/// The log from which that is restored.
+const LOG_BYTES: u64 = 128 << 20;
+/// What was read, of all columns together.
+const CACHE_BYTES: usize = 32 << 20;
+/// Files open at a time.
+const OPEN_FILES: i32 = 256;
 
 /// Rows in column families.
 #[derive(Debug)]
@@ -99,9 +108,21 @@ fn open(path: &Path) -> Result<DB, rocksdb::Error> {
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     options.set_keep_log_file_num(4);
-    let families = NAMES
-        .iter()
-        .map(|name| ColumnFamilyDescriptor::new(*name, Options::default()));
+    // Each column would fill buffers of its own, and keep every file's index: memory would grow with the
+    // jobs of years.
+    options.set_db_write_buffer_size(WRITES_BYTES);
+    options.set_max_total_wal_size(LOG_BYTES);
+    options.set_max_open_files(OPEN_FILES);
+    let cache = Cache::new_lru_cache(CACHE_BYTES);
+    let families = NAMES.iter().map(|name| {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&cache);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        let mut options = Options::default();
+        options.set_block_based_table_factory(&table);
+        ColumnFamilyDescriptor::new(*name, options)
+    });
     DB::open_cf_descriptors(&options, path, families)
 }
 

@@ -12,7 +12,7 @@ use vouch_tests::load::{cores, settled, verifier_alone};
 
 /// How long the verifier is measured alone, before and after the pipeline.
 const ALONE: Duration = Duration::from_secs(3);
-/// Jobs after which memory is looked at.
+/// Jobs after which memory is looked at; a tenth of all where they are fewer than ten times that.
 const EVERY: usize = 10_000;
 const MIB: f64 = (1 << 20) as f64;
 
@@ -180,7 +180,7 @@ async fn long(jobs: usize) -> Result<Value> {
     let mut rows = Vec::new();
     let mut done = 0;
     bench
-        .run_long(jobs, EVERY, |bench, outcome| {
+        .run_long(jobs, whole(EVERY.min(jobs / 10)), |bench, outcome| {
             done += outcome.jobs;
             let resident = bench.resident().unwrap_or_default();
             let stored = bench.stored();
