@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use alloy::primitives::Address;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use vouch_client::{Deployment, Market, connect, is_development};
@@ -19,6 +20,8 @@ use crate::view::{Endpoints, Freshness};
 pub struct Config {
     /// The market.
     pub chain: Chain,
+    /// The owner's accounts: a key is released for orders over *their* offers of the asset only.
+    pub owners: Vec<Address>,
     /// Where evidence is found: `dir:PATH` or the base of an operator's server.
     pub evidence: Vec<String>,
     /// Keys and journal.
@@ -142,6 +145,10 @@ impl Config {
             "chain.endpoints: expected at least one, found none"
         );
         ensure!(
+            !config.owners.is_empty(),
+            "owners: expected at least one account, found none"
+        );
+        ensure!(
             !config.evidence.is_empty(),
             "evidence: expected at least one source, found none"
         );
@@ -219,6 +226,7 @@ mod tests {
             ("max_lag", "max_leg", "max_leg"),
             ("patience_ms", "patience", "patience"),
             ("\"both\"\n", "\"nobody\"\n", "nobody"),
+            ("owners = [\"0x", "owners = []\n# [\"0x", "owners"),
             (
                 "evidence = [\"https://oracle.example\"]",
                 "evidence = []",

@@ -175,7 +175,7 @@ async fn compare(config: &Config, keys: &Keys) -> Result<ExitCode> {
     };
     let journal = Journal::open(&journal_file(&config.store.dir))?;
     let assets: BTreeSet<B256> = keys.held().keys().copied().collect();
-    let uses = reconcile(market, journal.entries(), &assets).await?;
+    let uses = reconcile(market, journal.entries(), &assets, &config.owners).await?;
     println!("{}", serde_json::to_string_pretty(&uses)?);
     Ok(match uses.iter().any(|found| found.fault.is_some()) {
         true => ExitCode::FAILURE,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use serde::Serialize;
-use vouch_abi::IEscrow;
+use vouch_abi::terms::is_asset;
+use vouch_abi::{IEscrow, Leg};
 use vouch_client::{Error, Market, State};
 
 use crate::journal::{Answer, Entry};
@@ -28,7 +29,7 @@ pub struct Use {
     pub fault: Option<&'static str>,
 }
 
-/// Compares the journal with the receipts of all orders that use one of `assets`.
+/// Compares the journal with the receipts of all orders that use one of `assets` under an offer of its owner.
 ///
 /// # Errors
 /// [`Error`].
@@ -36,6 +37,7 @@ pub async fn reconcile(
     market: &Market,
     entries: &[Entry],
     assets: &BTreeSet<B256>,
+    owners: &[Address],
 ) -> Result<Vec<Use>, Error> {
     let released: BTreeSet<(B256, B256)> = entries
         .iter()
@@ -45,13 +47,11 @@ pub async fn reconcile(
     let mut uses = Vec::new();
     let mut seen = BTreeSet::new();
     for placed in market.orders().await? {
-        let ours: BTreeSet<B256> = placed
-            .terms
-            .legs
-            .iter()
-            .map(|leg| leg.digest)
-            .filter(|digest| assets.contains(digest))
-            .collect();
+        let legs = placed.terms.legs.iter();
+        let is_ours = |leg: &&Leg| {
+            is_asset(leg) && owners.contains(&leg.payee) && assets.contains(&leg.digest)
+        };
+        let ours: BTreeSet<B256> = legs.clone().filter(is_ours).map(|leg| leg.digest).collect();
         if ours.is_empty() {
             continue;
         }
@@ -70,9 +70,10 @@ pub async fn reconcile(
             seen.insert((placed.order, asset));
             let released = released.contains(&(placed.order, asset));
             let paid = receipt.as_ref().and_then(|receipt| {
-                let legs = receipt.assets.iter().zip(&receipt.paid);
                 let paid = legs
-                    .filter(|(found, _)| **found == asset)
+                    .clone()
+                    .zip(&receipt.paid)
+                    .filter(|(leg, _)| is_ours(leg) && leg.digest == asset)
                     .map(|(_, paid)| *paid);
                 paid.reduce(|sum, paid| sum.saturating_add(paid))
             });

@@ -2,7 +2,9 @@
 //!
 //! Pure: the same request, view and evidence give the same answer.
 
-use alloy::primitives::B256;
+use std::sync::Arc;
+
+use alloy::primitives::{Address, B256};
 use vouch_abi::{Leg, Verdict};
 use vouch_client::{State, convert};
 use vouch_evidence::Anchors;
@@ -38,6 +40,17 @@ impl Trust {
     }
 }
 
+/// On what releases depend beside the order.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The owner's accounts: nobody else's offer, and so nobody else's policy, counts.
+    pub owners: Vec<Address>,
+    /// Whose word a release needs.
+    pub trust: Trust,
+    /// Whom evidence is checked against.
+    pub anchors: Arc<Anchors>,
+}
+
 /// Why a key is not released.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -65,6 +78,17 @@ pub enum Refusal {
         asset: B256,
         /// The order's legs.
         found: String,
+    },
+    /// The order uses the asset under somebody else's offer, whose policy the owner never chose: anybody may offer
+    /// any digest.
+    #[error("asset {asset}: expected it under an offer of {expected}, found one of {found}")]
+    NotOwned {
+        /// Which.
+        asset: B256,
+        /// The owner's accounts.
+        expected: String,
+        /// Who offered it.
+        found: Address,
     },
     /// The order does not run.
     #[error("order: expected state {expected}, found {found}")]
@@ -131,6 +155,7 @@ impl Refusal {
             Self::View(ViewError::Disagree { .. }) => "endpoints_disagree",
             Self::View(ViewError::Unknown(_)) => "unknown_order",
             Self::NotOrdered { .. } => "asset_not_ordered",
+            Self::NotOwned { .. } => "offer_not_owned",
             Self::OrderState { .. } => "order_state",
             Self::Verdict { .. } => "verdict_refused",
             Self::SessionKey { .. } => "session_key",
@@ -167,18 +192,15 @@ pub fn decide(
     view: &OrderView,
     bundle: &[u8],
     supplement: Option<&Supplement>,
-    anchors: &Anchors,
-    trust: Trust,
+    rules: &Rules,
 ) -> Result<B256, Refusal> {
-    let legs = &view.terms.legs;
-    let leg = legs
-        .iter()
-        .position(|leg| is_content(leg) && leg.digest == request.asset)
-        .ok_or_else(|| Refusal::NotOrdered {
-            asset: request.asset,
-            found: format!("{} legs without it", legs.len()),
-        })?;
-    let verdict = authorised(request, view, leg, trust)?;
+    let Rules {
+        owners,
+        trust,
+        anchors,
+    } = rules;
+    let leg = leg_of(request.asset, &view.terms.legs, owners)?;
+    let verdict = authorised(request, view, leg, *trust)?;
     let statement = statement(view, bundle)?;
     // Before the evidence is judged: nobody but the session has the broker work, or fetch, for it.
     if statement.encryption_key != request.session {
@@ -201,6 +223,29 @@ pub fn decide(
         }
     }
     Ok(Bundle::digest(bundle))
+}
+
+/// The leg that uses an asset under an offer of its owner.
+fn leg_of(asset: B256, legs: &[Leg], owners: &[Address]) -> Result<usize, Refusal> {
+    let using = || {
+        let legs = legs.iter().enumerate();
+        legs.filter(|(_, leg)| is_content(leg) && leg.digest == asset)
+    };
+    let Some((_, other)) = using().next() else {
+        return Err(Refusal::NotOrdered {
+            asset,
+            found: format!("{} legs without it", legs.len()),
+        });
+    };
+    let own = using().find(|(_, leg)| owners.contains(&leg.payee));
+    own.map(|(index, _)| index).ok_or_else(|| {
+        let owners: Vec<String> = owners.iter().map(Address::to_string).collect();
+        Refusal::NotOwned {
+            asset,
+            expected: owners.join(" or "),
+            found: other.payee,
+        }
+    })
 }
 
 const fn is_content(leg: &Leg) -> bool {
@@ -338,7 +383,7 @@ fn verified(
         supplement: supplement.cloned(),
         terms: order.terms,
     };
-    match vouch_verdict::decide(&case, anchors, &mut ()) {
+    match vouch_verdict::decide(&case, anchors, None, &mut ()) {
         Decision::Conclusive {
             verdict,
             reason: Reason::Accepted,

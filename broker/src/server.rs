@@ -14,14 +14,13 @@ use axum::{Json, Router};
 use serde_json::json;
 use tokio::sync::{Mutex, Semaphore};
 use vouch_content::seal::{Purpose, seal};
-use vouch_evidence::Anchors;
 use vouch_oracle::bundles::{Bundles, Sources};
 use vouch_oracle::collateral::Supplier;
 
 use crate::config::Config;
 use crate::journal::{Answer, Journal};
 use crate::keys::{Keys, RootKey};
-use crate::release::{Refusal, Trust, decide};
+use crate::release::{Refusal, Rules, decide};
 use crate::request::{Released, Request};
 use crate::view::{Endpoints, OrderView};
 
@@ -37,9 +36,8 @@ const FETCH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Broker {
     endpoints: Endpoints,
-    anchors: Arc<Anchors>,
+    rules: Rules,
     supplier: Supplier,
-    trust: Trust,
     bundles: Bundles,
     sources: Sources,
     turns: Semaphore,
@@ -90,11 +88,17 @@ impl Broker {
             Arc::clone(&anchors),
         );
         Ok(Self {
-            anchors,
+            rules: Rules {
+                owners: config.owners.clone(),
+                trust: config.trust,
+                anchors,
+            },
             supplier: supplier.context("collateral")?,
-            trust: config.trust,
             bundles,
-            sources: Sources::new(&config.evidence, FETCH_TIMEOUT)?,
+            sources: Sources::new(
+                &config.evidence,
+                reqwest::Client::builder().timeout(FETCH_TIMEOUT),
+            )?,
             turns: Semaphore::new(CONCURRENT),
             state: Mutex::new(state),
             endpoints,
@@ -156,8 +160,7 @@ impl Broker {
         view: &OrderView,
         bundle: &[u8],
     ) -> Result<B256, Refusal> {
-        let decide =
-            |supplement| decide(request, view, bundle, supplement, &self.anchors, self.trust);
+        let decide = |supplement| decide(request, view, bundle, supplement, &self.rules);
         let decided = decide(None);
         let reason = match &decided {
             Err(Refusal::Open { reason, .. }) if self.supplier.can_help(*reason) => *reason,

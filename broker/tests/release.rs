@@ -1,10 +1,12 @@
 //! Every wrong thing, and the reason it is refused for.
 
-use alloy::primitives::{B256, U256};
+use std::sync::Arc;
+
+use alloy::primitives::{Address, B256, U256};
 use alloy::sol_types::SolEvent;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use vouch_abi::{IEscrow, Leg, Policy, Terms, Verdict};
-use vouch_broker::release::{Refusal, Trust, decide};
+use vouch_broker::release::{Refusal, Rules, Trust, decide};
 use vouch_broker::request::{Request, message};
 use vouch_broker::view::{Answer, Freshness, OrderView, ViewError, agree};
 use vouch_client::{Record, State};
@@ -21,6 +23,7 @@ use vouch_verdict::{Case, Decision};
 
 const ORDER: B256 = B256::repeat_byte(0x11);
 const ASSET: B256 = B256::repeat_byte(0x22);
+const OWNER: Address = Address::repeat_byte(0x55);
 const NOW: u64 = 1_790_000_000;
 
 fn block(number: u64) -> BlockRef {
@@ -77,6 +80,7 @@ impl World {
         let leg = |kind, digest| Leg {
             kind,
             digest,
+            payee: OWNER,
             policy: vouch_abi::id::policy_id(&policy),
             clauses: Clauses::NONE
                 .with(Clause::DebugOff)
@@ -135,6 +139,7 @@ impl World {
                 started_at: NOW,
                 finished_at: 0,
                 beat_at: 0,
+                topped_up: 0,
                 commitment: B256::ZERO,
             },
             facts: vec![fact(1, &placed), fact(2, &accepted)],
@@ -161,7 +166,7 @@ impl World {
             verdict,
             reason: Reason::Accepted,
             ..
-        } = vouch_verdict::decide(&case, &anchors(), &mut ())
+        } = vouch_verdict::decide(&case, &anchors(), None, &mut ())
         else {
             panic!("honest evidence is accepted");
         };
@@ -233,8 +238,11 @@ impl World {
             &self.view,
             &self.bundle,
             self.supplement.as_ref(),
-            &self.anchors,
-            self.trust,
+            &Rules {
+                owners: vec![Address::repeat_byte(0x77), OWNER],
+                trust: self.trust,
+                anchors: Arc::new(self.anchors.clone()),
+            },
         )
     }
 }
@@ -279,6 +287,16 @@ const WRONG: &[Wrong] = &[
     (
         "the workload instead of content",
         |w| w.request.asset = w.view.terms.legs[0].digest,
+        "asset_not_ordered",
+    ),
+    (
+        "somebody else's offer of the same asset",
+        |w| w.view.terms.legs[1].payee = Address::repeat_byte(9),
+        "offer_not_owned",
+    ),
+    (
+        "a royalty for the asset instead of its use",
+        |w| w.view.terms.legs[1].kind = 6,
         "asset_not_ordered",
     ),
     (
@@ -402,6 +420,27 @@ fn each_wrong_thing_is_refused_for_its_reason() {
             Err(refusal) => assert_eq!(refusal.code(), *code, "{what}: {refusal}"),
         }
     }
+}
+
+#[test]
+fn the_owner_s_own_leg_decides_where_others_use_the_asset_too() {
+    let mut world = World::honest();
+    let mut other = world.view.terms.legs[1].clone();
+    other.payee = Address::repeat_byte(9);
+    other.clauses = 0;
+    world.view.terms.legs.insert(1, other.clone());
+    world.trust = Trust::Chain;
+    // The verdict, which nobody made for these legs, holds for none but the stranger's.
+    world.change(|v| {
+        v.inputs = inputs_digest([&ASSET, &ASSET]);
+        v.clauses &= U256::from(u32::MAX);
+    });
+    let refusal = world.decide().unwrap_err();
+    let expected = "clauses of the asset's leg";
+    assert!(
+        matches!(refusal, Refusal::Verdict { field, .. } if field == expected),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -565,6 +604,7 @@ impl World {
                 started_at: NOW,
                 finished_at: 0,
                 beat_at: 0,
+                topped_up: 0,
                 commitment: B256::ZERO,
             },
             facts: Vec::new(),
