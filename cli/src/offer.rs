@@ -8,14 +8,16 @@ use alloy::rpc::types::Filter;
 use alloy::sol_types::SolEvent;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use vouch_abi::id::{offer_id, policy_id};
-use vouch_abi::{IOffers, Offer};
-use vouch_client::order::{COMPUTE, decode};
+use vouch_abi::id::{lineage, offer_id, policy_id};
+use vouch_abi::terms::is_asset;
+use vouch_abi::{IOffers, Offer, Policy, Royalty, Terms};
+use vouch_client::order::{COMPUTE, decode, royalties};
 use vouch_client::{Error, Market, send};
 
 use crate::asset::file_digest;
 use crate::chain::{ChainArgs, SignerArgs, Token};
 use crate::output::{Align, Exit, Failure, Format, Report, Style, fields, table};
+use crate::policy_file::percent;
 use crate::{policy, when};
 
 /// What to do.
@@ -52,6 +54,7 @@ pub fn kind_name(kind: u8) -> &'static str {
         3 => "workload",
         4 => "compute",
         5 => "share",
+        6 => "royalty",
         _ => "unknown",
     }
 }
@@ -60,7 +63,8 @@ pub fn kind_name(kind: u8) -> &'static str {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   vouch offer publish --kind dataset --file reviews.jsonl --price 120 --policy policy.toml
-  vouch offer publish --kind compute --price 0.02 --policy policy.toml --volume 1000")]
+  vouch offer publish --kind compute --price 0.02 --policy policy.toml --volume 1000
+  vouch offer publish --kind model --digest 0x77c2… --price 300 --policy policy.toml --derived-from 0x91ab…")]
 pub struct Publish {
     /// What it is.
     #[arg(long)]
@@ -92,6 +96,10 @@ pub struct Publish {
     /// Compute only: the machine may serve several orders at a time.
     #[arg(long)]
     shared: bool,
+    /// Dataset or model only: the settled order of yours that made it. What the owners of its datasets and models ask
+    /// for is paid out of the price.
+    #[arg(long, value_name = "ORDER")]
+    derived_from: Option<B256>,
     /// Distinguishes offers that are otherwise equal.
     #[arg(long, value_name = "HEX", default_value_t = B256::ZERO, hide_default_value = true)]
     salt: B256,
@@ -225,6 +233,10 @@ async fn publish(args: &Publish) -> Result<Report, Failure> {
     };
     let (market, owner) = args.chain.market_as(&args.signer).await?;
     let token = Token::of(&market, market.addresses.token).await?;
+    let parents = match args.derived_from {
+        Some(order) => Some(Parents::of(&market, order).await?),
+        None => None,
+    };
     let offer = Offer {
         owner,
         kind: args.kind as u8,
@@ -236,6 +248,9 @@ async fn publish(args: &Publish) -> Result<Report, Failure> {
         volume: args.volume,
         openUntil: market.now().await?.saturating_add(args.open_for),
         shared: args.shared,
+        lineage: parents
+            .as_ref()
+            .map_or(B256::ZERO, |parents| lineage(&parents.royalties)),
         salt: args.salt,
     };
     match policy {
@@ -243,11 +258,64 @@ async fn publish(args: &Publish) -> Result<Report, Failure> {
         Ok(policy) => drop(send(market.usage().publish(policy)).await?),
         Err(id) => drop(market.published_policy(id).await?),
     }
-    let receipt = send(market.offers().publish(offer.clone(), args.uri.clone())).await?;
+    let (offers, uri) = (market.offers(), args.uri.clone());
     let id = offer_id(&offer);
-    let mut json = offer_json(id, &offer, &args.uri, &token);
+    let mut json = offer_json(id, &offer, &uri, &token);
+    let mut text = format!("{id}\n");
+    let receipt = match parents {
+        None => send(offers.publish(offer, uri)).await?,
+        Some(parents) => {
+            for royalty in &parents.royalties {
+                let rate = percent(royalty.rate);
+                text.push_str(&format!(
+                    "pays {rate} % to {} for {}\n",
+                    royalty.payee, royalty.digest
+                ));
+            }
+            json["derived_from"] = json!(args.derived_from);
+            json["royalties"] = royalties_json(&parents.royalties);
+            let Parents {
+                terms, policies, ..
+            } = parents;
+            send(offers.publishDerived(offer, uri, terms, policies)).await?
+        }
+    };
     json["transaction"] = json!(receipt.transaction_hash);
-    Ok(Report::new(json, format!("{id}\n")))
+    Ok(Report::new(json, text))
+}
+
+/// What an order made something from, and what is owed for that.
+struct Parents {
+    terms: Terms,
+    /// Of the order's datasets and models.
+    policies: Vec<Policy>,
+    royalties: Vec<Royalty>,
+}
+
+impl Parents {
+    async fn of(market: &Market, order: B256) -> Result<Self, Failure> {
+        let placed = market.terms(order).await?;
+        let mut policies = market.policies(&placed).await?;
+        let royalties = royalties(&placed.terms, &policies);
+        let mut legs = placed.terms.legs.iter();
+        policies.retain(|_| legs.next().is_some_and(is_asset));
+        Ok(Self {
+            terms: placed.terms,
+            policies,
+            royalties,
+        })
+    }
+}
+
+fn royalties_json(royalties: &[Royalty]) -> Value {
+    let royalties = royalties.iter().map(|royalty| {
+        json!({
+            "payee": royalty.payee,
+            "asset": royalty.digest,
+            "percent": percent(royalty.rate),
+        })
+    });
+    Value::Array(royalties.collect())
 }
 
 async fn cancel(args: &Cancel) -> Result<Report, Failure> {
@@ -309,7 +377,12 @@ async fn show(args: &Show) -> Result<Report, Failure> {
     let mut json = offer_json(id, &offer, &uri, &token);
     json["left"] = json!(available.volume);
     json["open"] = json!(available.open);
-    let text = fields([
+    let derived = market.lineage(id).await?;
+    if let Some((order, royalties)) = &derived {
+        json["derived_from"] = json!(order);
+        json["royalties"] = royalties_json(royalties);
+    }
+    let mut text = fields([
         ("offer", id.to_string()),
         ("kind", kind_name(offer.kind).to_owned()),
         ("owner", offer.owner.to_string()),
@@ -331,6 +404,16 @@ async fn show(args: &Show) -> Result<Report, Failure> {
             },
         ),
     ]);
+    if let Some((order, royalties)) = derived {
+        text.push_str(&format!("made by order {order}\n"));
+        for royalty in &royalties {
+            let rate = percent(royalty.rate);
+            text.push_str(&format!(
+                "pays {rate} % to {} for {}\n",
+                royalty.payee, royalty.digest
+            ));
+        }
+    }
     Ok(Report::new(json, text))
 }
 

@@ -24,8 +24,32 @@ pub enum Command {
     Withdraw(Plain),
     /// Post proofs that operators signed two verdicts about the same evidence: their bonds are lost.
     Slash(Slash),
+    /// Say on chain that this operator cannot decide about an order's evidence.
+    Abstain(Abstain),
     /// Operators, their bonds, and what has become of them.
     List(List),
+}
+
+/// `operator abstain`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  vouch operator abstain 0x91ab… --phase finish --reason 401
+
+The daemon's page and `vouch-oracle job` say what an order waits for. Nothing but an event comes of it.")]
+pub struct Abstain {
+    /// Order id.
+    order: B256,
+    /// Which evidence: start, heartbeat or finish.
+    #[arg(long, value_parser = ["start", "heartbeat", "finish"])]
+    phase: String,
+    /// Which try of the phase.
+    #[arg(long, value_name = "N", default_value = "0")]
+    attempt: u8,
+    /// Number of the reason, from 300: what the vendors' collateral lacks.
+    #[arg(long, value_name = "N")]
+    reason: u16,
+    #[command(flatten)]
+    rest: Plain,
 }
 
 /// What every command that changes something needs.
@@ -92,6 +116,7 @@ impl Command {
             Self::Unbond(args) => args.rest.format.emit(unbond(&args).await),
             Self::Withdraw(args) => args.format.emit(withdraw(&args).await),
             Self::Slash(args) => args.rest.format.emit(slash(&args).await),
+            Self::Abstain(args) => args.rest.format.emit(abstain(&args).await),
             Self::List(args) => args.format.emit(list(&args).await),
         }
     }
@@ -212,11 +237,7 @@ impl Proof {
             evidence,
             outputs,
         } = self.job;
-        let phase = [Phase::Start, Phase::Heartbeat, Phase::Finish]
-            .into_iter()
-            .find(|known| known.name() == phase)
-            .with_context(|| format!("phase {phase}: expected start, heartbeat or finish"))
-            .map_err(Failure::Usage)?;
+        let phase = phase_of(phase)?;
         Ok(VerdictShare {
             verdict: statement.digest,
             order,
@@ -297,6 +318,31 @@ async fn slash(args: &Slash) -> Result<Report, Failure> {
     Ok(Report::new(json!({ "slashed": done }), text))
 }
 
+/// The phase with this name.
+fn phase_of(name: &str) -> Result<Phase, Failure> {
+    [Phase::Start, Phase::Heartbeat, Phase::Finish]
+        .into_iter()
+        .find(|known| known.name() == name)
+        .with_context(|| format!("phase {name}: expected start, heartbeat or finish"))
+        .map_err(Failure::Usage)
+}
+
+async fn abstain(args: &Abstain) -> Result<Report, Failure> {
+    let phase = phase_of(&args.phase)? as u8;
+    let (market, account) = args.rest.chain.market_as(&args.rest.signer).await?;
+    let attestation = market.attestation();
+    let receipt = send(attestation.abstain(args.order, phase, args.attempt, args.reason)).await?;
+    let json = json!({
+        "order": args.order,
+        "operator": account,
+        "phase": args.phase,
+        "reason": args.reason,
+        "transaction": receipt.transaction_hash,
+    });
+    let text = format!("{account} abstains\n");
+    Ok(Report::new(json, text))
+}
+
 async fn list(args: &List) -> Result<Report, Failure> {
     let market = args.chain.market().await?;
     let (bonds, attestation) = (market.bonds(), market.attestation());
@@ -305,32 +351,42 @@ async fn list(args: &List) -> Result<Report, Failure> {
     let quorum = attestation.quorum().call().await.map_err(Error::from)?;
     let delay = bonds.delay().call().await.map_err(Error::from)?;
     let operators = market.operators().await?;
+    let total = attestation
+        .totalWeight()
+        .call()
+        .await
+        .map_err(Error::from)?;
     let (mut rows, mut shown) = (Vec::new(), Vec::new());
     for operator in &operators {
         let bond = bonds.bondOf(*operator).call().await.map_err(Error::from)?;
+        let weight = attestation.weightOf(*operator).call().await;
+        let weight = weight.map_err(Error::from)?;
         let leaving = match bond.leaving {
             U256::ZERO => "-".to_owned(),
             amount => format!("{} until {}", token.number(amount), time(bond.until)),
         };
         rows.push(vec![
             operator.to_string(),
+            weight.to_string(),
             token.number(bond.bonded),
             leaving,
         ]);
         shown.push(json!({
             "operator": operator,
+            "weight": weight,
             "bond": token.number(bond.bonded),
             "leaving": token.number(bond.leaving),
             "until": (!bond.leaving.is_zero()).then_some(bond.until),
         }));
     }
     let mut text = fields([
-        ("quorum", format!("{quorum} of {}", operators.len())),
+        ("quorum", format!("{quorum} of {total}")),
         ("least bond", token.show(minimum)),
         ("taken out after", crate::when::show_duration(delay)),
     ]);
     let columns = [
         ("operator", Align::Left),
+        ("weight", Align::Right),
         ("bond", Align::Right),
         ("leaving", Align::Left),
     ];

@@ -28,14 +28,15 @@ pub enum Command {
 #[command(after_help = "Example:
   vouch policy publish policy.toml
 
-The file has one key for each clause, each a requirement or \"any\":
+The file has one key for each clause, each a requirement or \"any\", and the royalty:
   cpu_kind = [\"sev_snp\"]            gpu_architecture = [\"hopper\"]   purposes = [\"train\", \"infer\"]
   cpu_tcb = \"any\"                   gpu_count = 1                   max_uses = 100
   debug_off = true                  gpu_mode = [\"single_gpu\"]       max_uses_per_buyer = \"any\"
   rim_match = \"any\"                 workload = [\"0x…\"]              window = { not_after = \"2027-01-01T00:00:00Z\" }
   revocation = \"any\"                buyers = \"any\"                  max_duration = \"1h\"
   evidence_age = \"10m\"              providers = \"any\"               output_bytes = 1000000
-  export = \"any\"                    output_rows = \"any\"")]
+  export = \"any\"                    output_rows = \"any\"             total_output_bytes = \"any\"
+  royalty = \"2.5 %\"                                               total_output_rows = \"any\"")]
 pub struct Publish {
     /// TOML or JSON file.
     file: PathBuf,

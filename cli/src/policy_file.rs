@@ -3,11 +3,13 @@
 //! Nothing is optional: a policy that leaves a clause out, or names one that does not exist, is
 //! refused by the clause's name.
 
-use alloy::primitives::{Address, B256, FixedBytes};
+use alloy::primitives::utils::{format_units, parse_units};
+use alloy::primitives::{Address, FixedBytes};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use vouch_abi::Policy;
+use vouch_abi::terms::MAX_ROYALTIES;
 use vouch_evidence::tdx::{Concern, TcbStatus};
 use vouch_protocol::{Clause, Clauses};
 
@@ -15,6 +17,10 @@ use crate::when;
 
 /// What a file says in place of a requirement.
 const ANY: &str = "any";
+/// The one key that is no clause: what something trained on the asset owes its owner.
+const ROYALTY: &str = "royalty";
+/// That it owes nothing.
+const NONE: &str = "none";
 /// Names of the bits of a policy's small sets.
 pub const CPU_KINDS: [&str; 2] = ["sev_snp", "tdx"];
 /// As above.
@@ -59,10 +65,11 @@ pub fn parse(text: &str) -> Result<Policy> {
             require(&mut policy, clause, value).with_context(|| name.to_owned())?;
         }
     }
+    policy.royalty = royalty(fields.remove(ROYALTY))?;
     if let Some(name) = fields.keys().next() {
         let known: Vec<&str> = Clauses::POLICY.iter().map(Clause::name).collect();
         bail!(
-            "{name}: no clause of a policy; expected {}",
+            "{name}: no clause of a policy; expected {}, {ROYALTY}",
             known.join(", ")
         );
     }
@@ -80,7 +87,11 @@ pub fn show(policy: &Policy) -> Value {
         };
         (clause.name().to_owned(), value)
     });
-    Value::Object(fields.collect())
+    let royalty = match policy.royalty {
+        0 => json!(NONE),
+        rate => json!(format!("{} %", percent(rate))),
+    };
+    Value::Object(fields.chain([(ROYALTY.to_owned(), royalty)]).collect())
 }
 
 /// The policy that asks for nothing.
@@ -89,6 +100,47 @@ pub fn anything() -> Policy {
         any: Clauses::POLICY.0,
         ..Policy::default()
     }
+}
+
+/// What the key [`ROYALTY`] says, in millionths.
+fn royalty(value: Option<Value>) -> Result<u32> {
+    let expected =
+        || format!("{ROYALTY}: expected \"{NONE}\", or percent of the price such as \"2.5 %\"");
+    let value =
+        value.with_context(|| format!("{ROYALTY}: missing; give percent, or \"{NONE}\""))?;
+    let text = value.as_str().with_context(expected)?;
+    if text == NONE {
+        return Ok(0);
+    }
+    let number = text.strip_suffix('%').with_context(expected)?;
+    let rate = millionths(number.trim())
+        .map_err(|error| anyhow!(error))
+        .with_context(expected)?;
+    ensure!(
+        (1..=MAX_ROYALTIES).contains(&rate),
+        "{ROYALTY}: expected more than 0 % and at most {} %, found {text}",
+        percent(MAX_ROYALTIES)
+    );
+    Ok(rate)
+}
+
+/// Percent with up to four decimals, as millionths.
+pub fn millionths(text: &str) -> Result<u32, String> {
+    let units = parse_units(text, 4)
+        .ok()
+        .filter(|units| !units.is_negative());
+    units
+        .and_then(|units| u32::try_from(units.get_absolute()).ok())
+        .filter(|found| *found <= 1_000_000)
+        .ok_or_else(|| {
+            format!("expected a number from 0 to 100 with at most four decimals, found {text:?}")
+        })
+}
+
+/// Millionths as percent.
+pub fn percent(rate: u32) -> String {
+    let text = format_units(rate, 4).unwrap_or_else(|_| rate.to_string());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn require(policy: &mut Policy, clause: Clause, value: Value) -> Result<()> {
@@ -116,7 +168,10 @@ fn require(policy: &mut Policy, clause: Clause, value: Value) -> Result<()> {
         Clause::Revocation => policy.revocationMaxAge = seconds(value)?,
         Clause::EvidenceAge => policy.evidenceMaxAge = seconds(value)?,
         Clause::Workload if value.is_array() => policy.workloads = some(read(value)?)?,
-        Clause::Workload => policy.workloadRoot = single(value, "root")?,
+        Clause::Workload => match single(value, "root", "publisher")? {
+            Either::First(root) => policy.workloadRoot = read(root)?,
+            Either::Second(publisher) => policy.publisher = read(publisher)?,
+        },
         Clause::Buyers => policy.buyers = some(read::<Vec<Address>>(value)?)?,
         Clause::Providers => policy.providers = some(read::<Vec<Address>>(value)?)?,
         Clause::Purposes => policy.purposes = bits(value, &PURPOSES)? as u8,
@@ -135,6 +190,8 @@ fn require(policy: &mut Policy, clause: Clause, value: Value) -> Result<()> {
         Clause::MaxDuration => policy.maxDuration = seconds(value)?,
         Clause::OutputBytes => policy.outputBytes = at_least_one(value)?,
         Clause::OutputRows => policy.outputRows = at_least_one(value)?,
+        Clause::TotalOutputBytes => policy.total.outputBytes = at_least_one(value)?,
+        Clause::TotalOutputRows => policy.total.outputRows = at_least_one(value)?,
         Clause::Requirements => bail!("comes from the order, not from a policy"),
     }
     Ok(())
@@ -161,6 +218,7 @@ fn requirement(policy: &Policy, clause: Clause) -> Value {
         Clause::GpuMode => names(policy.gpuModes.into(), &GPU_MODES),
         Clause::Revocation => json!(when::show_duration(policy.revocationMaxAge.into())),
         Clause::EvidenceAge => json!(when::show_duration(policy.evidenceMaxAge.into())),
+        Clause::Workload if !policy.publisher.is_zero() => json!({ "publisher": policy.publisher }),
         Clause::Workload if policy.workloads.is_empty() => json!({ "root": policy.workloadRoot }),
         Clause::Workload => json!(policy.workloads),
         Clause::Buyers => json!(policy.buyers),
@@ -187,6 +245,8 @@ fn requirement(policy: &Policy, clause: Clause) -> Value {
         Clause::MaxDuration => json!(when::show_duration(policy.maxDuration.into())),
         Clause::OutputBytes => json!(policy.outputBytes),
         Clause::OutputRows => json!(policy.outputRows),
+        Clause::TotalOutputBytes => json!(policy.total.outputBytes),
+        Clause::TotalOutputRows => json!(policy.total.outputRows),
         Clause::Requirements => Value::Null,
     }
 }
@@ -260,13 +320,23 @@ fn pair(value: Value, first: &str, second: &str) -> Result<(Option<Value>, Optio
     Ok(found)
 }
 
-fn single(value: Value, key: &str) -> Result<B256> {
+/// What a table with one of two keys says.
+enum Either {
+    First(Value),
+    Second(Value),
+}
+
+/// A table with one of two keys.
+fn single(value: Value, first: &str, second: &str) -> Result<Either> {
+    let expected = format!("expected a list of digests, or a table with {first} or {second}");
     let Value::Object(mut table) = value else {
-        bail!("expected a list of digests or a table with {key}, found {value}");
+        bail!("{expected}, found {value}");
     };
-    let found = table.remove(key).ok_or_else(|| anyhow!("{key}: missing"))?;
-    ensure!(table.is_empty(), "expected {key} alone");
-    read(found)
+    match (table.remove(first), table.remove(second), table.is_empty()) {
+        (Some(value), None, true) => Ok(Either::First(value)),
+        (None, Some(value), true) => Ok(Either::Second(value)),
+        _ => bail!("{expected} alone"),
+    }
 }
 
 #[cfg(test)]
@@ -293,7 +363,10 @@ mod tests {
         max_duration = "1h 30m"
         output_bytes = 1000000
         output_rows = "any"
+        total_output_bytes = 5000000
+        total_output_rows = "any"
         export = false
+        royalty = "2.5 %"
     "#;
 
     fn with(key: &str, value: &str) -> String {
@@ -313,7 +386,10 @@ mod tests {
             Clauses::NONE
                 .with(Clause::Providers)
                 .with(Clause::OutputRows)
+                .with(Clause::TotalOutputRows)
         );
+        assert_eq!(policy.royalty, 25_000);
+        assert_eq!(policy.total.outputBytes, 5_000_000);
         assert_eq!(policy.cpuKinds, 1);
         assert_eq!(policy.gpuArchitectures, 3);
         assert_eq!(policy.purposes, 0b101);
@@ -326,6 +402,19 @@ mod tests {
 
     #[test]
     fn what_is_shown_reads_back_as_the_same_policy() {
+        let publisher = with(
+            "workload",
+            "{ publisher = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\" }",
+        );
+        let root = with(
+            "workload",
+            "{ root = \"0x0101010101010101010101010101010101010101010101010101010101010101\" }",
+        );
+        let free = with("royalty", "\"none\"");
+        for text in [publisher, root, free] {
+            let policy = parse(&text).unwrap();
+            assert_eq!(parse(&show(&policy).to_string()).unwrap(), policy);
+        }
         for policy in [parse(FULL).unwrap(), anything()] {
             assert_eq!(parse(&show(&policy).to_string()).unwrap(), policy);
         }
@@ -373,6 +462,14 @@ mod tests {
             ("window", "{ not_after = \"tomorrow\" }"),
             ("max_duration", "\"100000d\""),
             ("export", "true"),
+            ("total_output_bytes", "0"),
+            ("workload", "{ root = \"0x01\", publisher = \"0x01\" }"),
+            ("workload", "{ publisher = \"0x01\" }"),
+            ("royalty", "\"any\""),
+            ("royalty", "0.1"),
+            ("royalty", "\"0 %\""),
+            ("royalty", "\"50.1 %\""),
+            ("royalty", "\"-1 %\""),
         ] {
             let error = format!("{:#}", parse(&with(clause, value)).unwrap_err());
             assert!(error.starts_with(clause), "{clause} = {value}: {error}");

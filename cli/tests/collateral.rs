@@ -559,9 +559,10 @@ fn a_policy_judges_what_the_evidence_can_say_and_lists_the_rest() {
 /// The example policy with *any* everywhere but in one clause.
 fn only(clause: &str, value: &str) -> String {
     let example: toml::Table = POLICY.parse().unwrap();
-    let line = |name: &String| match name == clause {
-        true => format!("{name} = {value}\n"),
-        false => format!("{name} = \"any\"\n"),
+    let line = |name: &String| match name.as_str() {
+        name if name == clause => format!("{name} = {value}\n"),
+        "royalty" => "royalty = \"none\"\n".to_owned(),
+        name => format!("{name} = \"any\"\n"),
     };
     example.keys().map(line).collect()
 }

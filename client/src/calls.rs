@@ -7,8 +7,13 @@ use vouch_abi::pack;
 
 /// Calldata that makes several calls of the escrow at once, packed: all succeed, or none does.
 pub fn batch(calls: &[Bytes]) -> Bytes {
-    let packed = pack::pack(&calls.abi_encode()).into();
+    let packed = packed(calls);
     IEscrow::multicallPackedCall { packed }.abi_encode().into()
+}
+
+/// Several calls, as `multicallPacked` takes them.
+pub fn packed(calls: &[Bytes]) -> Bytes {
+    pack::pack(&calls.abi_encode()).into()
 }
 
 /// The calls in calldata of the escrow: those of a batch, or the one that it is.

@@ -3,7 +3,7 @@
 //!
 //! **Decides** how a deployment is written down ([`deployment`]), how a program becomes a contract
 //! ([`program`], [`deploy`]) and is kept in the chain's cache ([`cache`]), how orders, challenges and verdicts are built and found ([`order`],
-//! [`verdict`]), how evidence is left with an operator ([`upload`]), how changes of the market are announced and made ([`governance`]),
+//! [`verdict`]), how evidence is left with an operator ([`upload`]), how money is given by signature ([`authorize`]), how changes of the market are announced and made ([`governance`]),
 //! and how a revert reads ([`revert`]).
 //!
 //! **Trusts** the RPC endpoint it is given for what the chain says; a deployment's code hashes are
@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod authorize;
 pub mod batch;
 pub mod cache;
 pub mod call;

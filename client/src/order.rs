@@ -9,14 +9,14 @@ use alloy::providers::Provider;
 use alloy::rpc::types::{Filter, Log, TransactionReceipt};
 use alloy::sol_types::{SolCall, SolEvent};
 use vouch_abi::id::policy_id;
-use vouch_abi::terms::{checked_share, is_share};
+use vouch_abi::terms::{checked_share, is_asset, uses_offer};
 use vouch_abi::{
-    Deadlines, Fee, IEscrow, IUsage, LegRequest, Offer, OrderRequest, Policy, Requirements, Terms,
-    Verdict,
+    Deadlines, Fee, IEscrow, IOffers, IUsage, LegRequest, Offer, OrderRequest, Policy,
+    Requirements, Royalty, Terms, Verdict,
 };
 use vouch_protocol::{Clauses, Phase, challenge};
 
-use crate::calls::calls;
+use crate::calls::{calls, packed};
 use crate::{Error, Market, send};
 
 /// Number of the compute kind: its price is per second.
@@ -108,6 +108,8 @@ pub struct Record {
     pub finished_at: u64,
     /// Until when heartbeats attest the compute leg; zero without one.
     pub beat_at: u64,
+    /// Seconds of compute that were paid for after the order was placed.
+    pub topped_up: u32,
     /// Finished and disputed: the finish verdict's digest. Settled: the receipt's id.
     pub commitment: B256,
 }
@@ -200,14 +202,27 @@ impl Wish {
 }
 
 /// An offer with its policy, as an order names it. `workloadProof` stays empty: only a policy with
-/// a workload root needs one.
+/// a workload root needs one. So do `royalties`: only an offer with a lineage has some.
 pub fn leg(offer: Offer, policy: Policy) -> LegRequest {
     LegRequest {
         offer,
         policy,
         workloadProof: Vec::new(),
         signature: Bytes::new(),
+        royalties: Vec::new(),
     }
+}
+
+/// The royalties that an offer of what an order has made owes; `policies` are those of the order's legs.
+pub fn royalties(terms: &Terms, policies: &[Policy]) -> Vec<Royalty> {
+    let legs = terms.legs.iter().zip(policies);
+    legs.filter(|(leg, policy)| is_asset(leg) && policy.royalty != 0)
+        .map(|(leg, policy)| Royalty {
+            payee: leg.payee,
+            digest: leg.digest,
+            rate: policy.royalty,
+        })
+        .collect()
 }
 
 /// What a request locks at most: every price, the compute rate for the longest duration, the oracle
@@ -254,6 +269,24 @@ impl Market {
             },
             receipt,
         ))
+    }
+
+    /// Places an order in one batch with a call before it that lets the escrow take its price: see
+    /// [`authorize`](Self::authorize).
+    ///
+    /// # Errors
+    /// As [`place`](Self::place).
+    pub async fn place_authorized(
+        &self,
+        request: OrderRequest,
+        authorization: Bytes,
+    ) -> Result<(Placed, TransactionReceipt), Error> {
+        let place = IEscrow::placeCall { request }.abi_encode().into();
+        let escrow = self.escrow();
+        let receipt = send(escrow.multicallPacked(packed(&[authorization, place]))).await?;
+        let event = self.find_event::<IEscrow::OrderPlaced>(&receipt)?;
+        let (order, terms) = (event.order, event.terms);
+        Ok((Placed { order, terms }, receipt))
     }
 
     /// An event of the escrow in a receipt.
@@ -333,6 +366,7 @@ impl Market {
             started_at: record.startedAt,
             finished_at: record.finishedAt,
             beat_at: record.beatAt,
+            topped_up: record.toppedUp,
             commitment: record.commitment,
         })
     }
@@ -398,7 +432,7 @@ impl Market {
         Ok((challenge, U256::from(header.number).into()))
     }
 
-    /// The policies of an order's legs, in their order, and one that asks nothing for a share: from the calldata that placed it, else from
+    /// The policies of an order's legs, in their order, and one that asks nothing for a share or royalty: from the calldata that placed it, else from
     /// the policies published at `usage`. Each hashes to its leg's policy id.
     ///
     /// # Errors
@@ -427,7 +461,7 @@ impl Market {
         }
         let mut policies = Vec::with_capacity(terms.legs.len());
         for leg in &terms.legs {
-            if is_share(leg) {
+            if !uses_offer(leg) {
                 policies.push(Policy {
                     any: Clauses::POLICY.0,
                     ..Policy::default()
@@ -444,6 +478,25 @@ impl Market {
             policies.push(policy);
         }
         Ok(policies)
+    }
+
+    /// What an offer pays to those from whose assets its own was made, and the order that made it. None where it was
+    /// not published as derived.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`], [`Error::Decode`].
+    pub async fn lineage(&self, offer: B256) -> Result<Option<(B256, Vec<Royalty>)>, Error> {
+        let filter = Filter::new()
+            .address(self.addresses.offers)
+            .from_block(self.first_block)
+            .event_signature(IOffers::OfferDerived::SIGNATURE_HASH)
+            .topic1(offer);
+        let logs = self.provider.get_logs(&filter).await?;
+        let Some(log) = logs.first() else {
+            return Ok(None);
+        };
+        let event = decode::<IOffers::OfferDerived>(log, "event OfferDerived")?;
+        Ok(Some((event.order, event.royalties)))
     }
 
     /// The verdict about an order that a transaction brought to the escrow; none where it did so through another

@@ -2,7 +2,9 @@
 // Written from contracts/abi: UPDATE_ABI=1 cargo test -p vouch-abi
 pragma solidity ^0.8.20;
 
-/// What every contract of the market answers alike. Their JSON ABIs list these errors too.
+/// What every contract of the market answers alike. Their JSON ABIs list these errors too. Every call, also of a view,
+/// may be refused with `UnknownFunction`, `MalformedCalldata`, `ValueRefused`; a constructor also with
+/// `AlreadyConstructed`.
 interface IContract {
     /// No function of the contract has this selector.
     error UnknownFunction(bytes4 selector);

@@ -40,8 +40,21 @@ struct Offer {
     uint64 openUntil;
     // Compute only: the devices may serve several orders at a time.
     bool shared;
+    // What is paid out of the price to those from whose assets this one was made:
+    // `keccak256(abi.encode(royalties))`, zero where nobody. Datasets and models only.
+    bytes32 lineage;
     // Distinguishes offers that are otherwise equal.
     bytes32 salt;
+}
+
+/// A part of the price of something that was made from somebody's asset.
+struct Royalty {
+    // Owner of the asset.
+    address payee;
+    // Asset digest.
+    bytes32 digest;
+    // In millionths of the price.
+    uint32 rate;
 }
 
 /// The constraints under which an asset may be used. Its hash, `keccak256(abi.encode(policy))`,
@@ -58,25 +71,40 @@ struct Policy {
     uint16 tdxStatuses;
     // Bit 0 Hopper, bit 1 Blackwell.
     uint8 gpuArchitectures;
+    // At least so many.
     uint8 minGpus;
     // Bit 0 single GPU, bit 1 multi-GPU, bit 2 protected `PCIe`.
     uint8 gpuModes;
+    // Seconds.
     uint32 revocationMaxAge;
+    // Seconds.
     uint32 evidenceMaxAge;
-    // Allowed workload digests, listed or as the root of a Merkle tree; one of the two.
+    // Allowed workload digests: listed, as the root of a Merkle tree, or whatever one publisher offers
+    // as a workload, on chain or by its signature; one of the three.
     bytes32[] workloads;
     bytes32 workloadRoot;
+    address publisher;
     address[] buyers;
     address[] providers;
     // Bit 0 train, bit 1 fine-tune, bit 2 infer, bit 3 evaluate.
     uint8 purposes;
+    // Orders in total, and of one buyer.
     uint64 maxUses;
     uint64 maxUsesPerBuyer;
+    // First and last second in which an order may be placed.
     uint64 notBefore;
     uint64 notAfter;
+    // Seconds of attested time.
     uint32 maxDuration;
+    // What may leave one session.
     uint64 outputBytes;
     uint64 outputRows;
+    // What may leave all sessions together. Each order reserves what may leave its session; what it did
+    // not need can be released once it has ended. Only beside the clause of one session.
+    Counters total;
+    // What an offer of something that was trained on the asset owes its owner, in millionths of its
+    // price; no clause, zero asks for nothing. At most 500,000.
+    uint32 royalty;
 }
 
 /// What a dataset must measure to be worth paying for. Zero asks for nothing.
@@ -105,18 +133,20 @@ struct Fee {
     uint32 rate;
 }
 
-/// One offer used by an order; or the share of somebody else, which has neither offer nor policy.
+/// One offer used by an order; or what somebody else gets of what those earn, which has no policy.
 struct Leg {
+    // Royalty: the offer out of whose price it is paid, if that is. Share: zero.
     bytes32 offer;
     bytes32 policy;
-    // 1 dataset, 2 model, 3 workload, 4 compute; 5 a share of what all those earn, on top of it.
+    // 1 dataset, 2 model, 3 workload, 4 compute; 5 a share of what all others earn, on top of it; 6 a
+    // royalty.
     uint8 kind;
-    // Asset digest, copied from the offer.
+    // Asset digest, copied from the offer. Royalty: of the asset from which the offer's was made.
     bytes32 digest;
     address payee;
-    // Locked for this leg: the price, or for compute `rate` times `Terms.maxDuration`.
+    // Locked for this leg: the price less its royalties, or for compute `rate` times `Terms.maxDuration`.
     uint256 amount;
-    // Compute: price per second. Share: millionths. Otherwise zero.
+    // Compute: price per second. Share and royalty: millionths. Otherwise zero.
     uint256 rate;
     // Clauses of the policy (and, for datasets, the requirements) that the payment depends on.
     uint32 clauses;
@@ -156,6 +186,8 @@ struct LegRequest {
     // in the domain `{name: "Vouch", version: "1", chainId, verifyingContract: offers}`. 65 bytes,
     // or what a contract that owns takes (ERC-1271). Empty where the offer was published.
     bytes signature;
+    // What hashes to the offer's lineage; empty where that is zero.
+    Royalty[] royalties;
 }
 
 /// What a buyer asks for: the terms before the contract has derived the legs.
@@ -192,7 +224,7 @@ struct DatasetMeasure {
 struct Verdict {
     // Order id.
     bytes32 order;
-    // 1 start, 2 finish.
+    // 1 start, 2 finish, 3 heartbeat.
     uint8 phase;
     uint8 attempt;
     // SHA-256 of the evidence bundle.
@@ -250,6 +282,8 @@ struct OrderRecord {
     uint64 finishedAt;
     // Until when heartbeats attest the compute leg; zero without one.
     uint64 beatAt;
+    // Seconds of compute that were paid for after the order was placed.
+    uint32 toppedUp;
     // Finished and disputed: the finish verdict's digest. Settled: the receipt's id.
     bytes32 commitment;
 }

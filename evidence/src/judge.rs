@@ -264,7 +264,9 @@ fn judge_clause(
         | Clause::Purposes
         | Clause::MaxUses
         | Clause::MaxUsesPerBuyer
-        | Clause::Window => None,
+        | Clause::Window
+        | Clause::TotalOutputBytes
+        | Clause::TotalOutputRows => None,
     }
     .unwrap_or_else(absent)
 }

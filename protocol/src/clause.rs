@@ -73,6 +73,10 @@ clauses! {
     /// The dataset measures what the buyer asked for. Not a policy field: it comes from the order,
     /// stands in the required clauses of dataset legs, and only there.
     Requirements = 20, "requirements";
+    /// All uses together may let at most `total.outputBytes` bytes leave. Checked on chain.
+    TotalOutputBytes = 21, "total_output_bytes";
+    /// All uses together may let at most `total.outputRows` rows leave. Checked on chain.
+    TotalOutputRows = 22, "total_output_rows";
 }
 
 impl Clause {
@@ -96,7 +100,10 @@ impl Clauses {
     /// No clause.
     pub const NONE: Self = Self(0);
     /// Every clause a policy may require: all but [`Clause::Requirements`].
-    pub const POLICY: Self = Self((1 << 20) - 1);
+    pub const POLICY: Self = Self(((1 << 23) - 1) & !Clause::Requirements.bit().0);
+    /// The clauses that limit what leaves all sessions together.
+    pub const TOTALS: Self =
+        Self(Clause::TotalOutputBytes.bit().0 | Clause::TotalOutputRows.bit().0);
     /// The clauses that `usage` enforces by itself, before money is locked.
     pub const ON_CHAIN: Self = Self(
         Clause::Buyers.bit().0
@@ -104,7 +111,8 @@ impl Clauses {
             | Clause::Purposes.bit().0
             | Clause::MaxUses.bit().0
             | Clause::MaxUsesPerBuyer.bit().0
-            | Clause::Window.bit().0,
+            | Clause::Window.bit().0
+            | Self::TOTALS.0,
     );
     /// The clauses only a verdict can show to hold.
     pub const ATTESTED: Self =

@@ -2,6 +2,7 @@
 //! of ERC-8183 and ERC-8004 use the market without knowing it.
 
 use alloy::json_abi::JsonAbi;
+use alloy::network::TransactionBuilder;
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::providers::{DynProvider, Provider};
 use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
@@ -63,7 +64,10 @@ where
         .await
         .unwrap_or_else(|error| panic!("{function}: {error:#}"));
     data.extend(arguments.abi_encode_params());
-    let request = TransactionRequest::default().to(to).input(data.into());
+    let mut request = TransactionRequest::default().to(to).input(data.into());
+    // What a program costs depends on what else its block has run.
+    let gas = provider.estimate_gas(request.clone()).await?;
+    request.set_gas_limit(gas + gas / 4);
     let pending = provider.send_transaction(request).await?;
     let receipt = pending.get_receipt().await?;
     assert!(receipt.status(), "{function} failed once mined");

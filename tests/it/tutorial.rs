@@ -60,6 +60,9 @@ async fn whoever_follows_the_tutorial_gets_what_it_says() -> Result<()> {
         "\nthe hardware vouches: sev_snp and 1 GPU",
         "settled  120 vUSD\n",
         "\n2 entries, unbroken",
+        "\nlocked 12 vUSD more\n",
+        "\nwhat it did not need of its policies' output is free again\n",
+        "\npays 5 % to 0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266 for 0x",
         " vUSD\n",
     ] {
         ensure!(said.contains(expected), "no {expected:?} in:\n{said}");

@@ -125,8 +125,8 @@ const now = (await reader.getBlock()).timestamp
 const hour = 3_600n
 const request = {
   legs: [
-    { offer: dataset, policy, workloadProof: [], signature },
-    { offer: compute, policy: anything, workloadProof: [], signature: '0x' },
+    { offer: dataset, policy, workloadProof: [], signature, royalties: [] },
+    { offer: compute, policy: anything, workloadProof: [], signature: '0x', royalties: [] },
   ],
   requirements: { minRecords: 0n, minBytes: 0n, schema: zeroHash, minQuality: 0 },
   resultKey: keccak256('0x02'),

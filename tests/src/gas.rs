@@ -71,7 +71,7 @@ pub async fn measure() -> Result<Measured> {
 async fn world(everyone_holds: bool) -> Result<World> {
     World::with(Options {
         quorum: QUORUM,
-        coin: true,
+        coin: Some("Coin"),
         everyone_holds,
     })
     .await

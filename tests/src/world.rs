@@ -102,8 +102,8 @@ pub const INFER: u8 = 1 << 2;
 pub struct Options {
     /// How many of the three operators must agree.
     pub quorum: u16,
-    /// Pay in `Coin.sol`, a plain ERC-20 of the EVM, instead of the market's own test token.
-    pub coin: bool,
+    /// Pay in a token of the EVM, `Coin` or `Trouble` of `tests/solidity`, instead of the market's own test token.
+    pub coin: Option<&'static str>,
     /// Whether everyone holds tokens from the beginning, or only those who have to pay.
     pub everyone_holds: bool,
 }
@@ -112,7 +112,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             quorum: 2,
-            coin: false,
+            coin: None,
             everyone_holds: true,
         }
     }
@@ -156,8 +156,9 @@ impl World {
             .await
             .context("deploying")?;
         let mut market = Market::open(&deployment, governor.clone()).await?;
-        if options.coin {
-            market.addresses.token = solidity::create(&governor, "Coin.sol", "Coin").await?;
+        if let Some(coin) = options.coin {
+            let file = format!("{coin}.sol");
+            market.addresses.token = solidity::create(&governor, &file, coin).await?;
         }
         let mut actors = Vec::new();
         for index in 0..8 {
@@ -243,6 +244,7 @@ impl World {
                 volume: 1_000,
                 openUntil: u64::MAX,
                 shared: false,
+                lineage: B256::ZERO,
                 salt: B256::ZERO,
             };
             let uri = "ipfs://description".to_owned();

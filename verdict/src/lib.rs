@@ -19,7 +19,7 @@ use vouch_client::convert;
 use vouch_evidence::judge::{Finding, Judgement, Leg, judge};
 use vouch_evidence::policy::Requirements;
 use vouch_evidence::session::{self, Expected, SessionClaims, Started, Supplement};
-use vouch_evidence::{Anchors, Observe, Time, Verifier};
+use vouch_evidence::{Anchors, Cache, Observe, Time, Verifier};
 use vouch_protocol::statement::inputs_digest;
 use vouch_protocol::{Clauses, Phase, Reason};
 
@@ -87,8 +87,14 @@ pub enum Decision {
     },
 }
 
-/// Decides a case, and shows every check of its evidence to `observer`.
-pub fn decide<O: Observe>(case: &Case, anchors: &Anchors, observer: &mut O) -> Decision {
+/// Decides a case, and shows every check of its evidence to `observer`. With a `cache`, which belongs to the `anchors`, what
+/// issued a device's certificate is verified once: the decision is the same, and the observer is not shown it again.
+pub fn decide<O: Observe>(
+    case: &Case,
+    anchors: &Anchors,
+    cache: Option<&Cache>,
+    observer: &mut O,
+) -> Decision {
     let terms = &case.terms;
     let mut verdict = Verdict {
         order: case.announced.order,
@@ -121,7 +127,10 @@ pub fn decide<O: Observe>(case: &Case, anchors: &Anchors, observer: &mut O) -> D
         }
     };
     let time = Time::from_unix(case.observed_at);
-    let verifier = Verifier::new(anchors, time);
+    let mut verifier = Verifier::new(anchors, time);
+    if let Some(cache) = cache {
+        verifier = verifier.with_cache(cache);
+    }
     let supplement = case.supplement.as_ref();
     let verified = session::verify_with(&case.bundle, &expected, supplement, &verifier, observer);
     let claims = match verified {

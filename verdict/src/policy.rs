@@ -17,7 +17,8 @@ pub fn attested(policy: &vouch_abi::Policy) -> Policy {
         min_snp: Tcb(policy.minSnpTcb.0),
         tdx_statuses: Bits(policy.tdxStatuses),
     };
-    let workloads = match policy.workloadRoot.is_zero() {
+    // Whether the order's workload is in a tree, or its publisher's, the chain has checked.
+    let workloads = match policy.workloadRoot.is_zero() && policy.publisher.is_zero() {
         true => Workloads::Listed(policy.workloads.clone()),
         false => Workloads::Ordered,
     };

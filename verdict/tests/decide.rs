@@ -3,8 +3,8 @@
 use alloy::primitives::{B256, U256};
 use vouch_abi::{Leg, Policy, Requirements, Terms, Verdict};
 use vouch_client::convert::clauses_from_abi;
-use vouch_evidence::Anchors;
 use vouch_evidence::bundle::Bundle;
+use vouch_evidence::{Anchors, Cache};
 use vouch_protocol::statement::{inputs_digest, workload_digest};
 use vouch_protocol::{Clause, Clauses, Counters, DatasetMeasure, Phase, Reason, Statement};
 use vouch_simulator::{Machine, Options, Session, Tamper, Work, default_measurement, roots};
@@ -143,8 +143,17 @@ impl World {
     }
 }
 
+/// What a case comes to: the same whether its issuers are known, are met for the first time, or are not remembered.
 fn conclusive(case: &Case) -> (Verdict, Reason) {
-    match decide(case, &anchors(), &mut ()) {
+    let cache = Cache::new();
+    let [new, met, known] = [None, Some(&cache), Some(&cache)].map(|cache| decided(case, cache));
+    assert_eq!(new, met);
+    assert_eq!(new, known);
+    new
+}
+
+fn decided(case: &Case, cache: Option<&Cache>) -> (Verdict, Reason) {
+    match decide(case, &anchors(), cache, &mut ()) {
         Decision::Conclusive {
             verdict, reason, ..
         } => (*verdict, reason),
@@ -272,7 +281,7 @@ fn without_what_it_takes_nothing_is_said() {
         (asked(Clause::Revocation), Reason::RevocationMissing),
     ];
     for (case, expected) in rows {
-        match decide(&case, &anchors(), &mut ()) {
+        match decide(&case, &anchors(), None, &mut ()) {
             Decision::Inconclusive { reason, .. } => assert_eq!(reason, expected),
             Decision::Conclusive { reason, .. } => panic!("{expected}: decided: {reason}"),
         }
@@ -282,7 +291,8 @@ fn without_what_it_takes_nothing_is_said() {
 #[test]
 fn simulated_roots_count_only_where_they_are_trusted() {
     let case = World::new().start(None);
-    let Decision::Conclusive { reason, .. } = decide(&case, &Anchors::vendor(), &mut ()) else {
+    let Decision::Conclusive { reason, .. } = decide(&case, &Anchors::vendor(), None, &mut ())
+    else {
         panic!("a root is known or not");
     };
     assert!(matches!(
@@ -349,7 +359,7 @@ fn a_heartbeat_of_another_session_or_with_a_result_is_none() {
     assert_eq!(conclusive(&finish).1, Reason::OutputsDigestMismatch);
     let mut unstarted = world.heartbeat(&world.session);
     unstarted.started = None;
-    match decide(&unstarted, &anchors(), &mut ()) {
+    match decide(&unstarted, &anchors(), None, &mut ()) {
         Decision::Inconclusive { reason, .. } => assert_eq!(reason, Reason::EvidenceMissing),
         Decision::Conclusive { reason, .. } => panic!("{reason}"),
     }

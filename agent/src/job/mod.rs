@@ -11,7 +11,7 @@ use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use vouch_abi::Policy;
-use vouch_client::{Deployment, Market, Placed, State, connect};
+use vouch_client::{Deployment, Market, Placed, Record, State, connect};
 use vouch_content::{ContentKey, Source, find, result};
 use vouch_protocol::statement::inputs_digest;
 use vouch_protocol::{Clause, Clauses, Counters, DatasetMeasure, Phase};
@@ -219,8 +219,8 @@ impl<'a> Job<'a> {
 
     /// Runs the workload in its own world, within what the policies and the order allow.
     async fn work(&self, inputs: Files) -> Result<Outputs> {
-        let limits = self.limits();
-        let started_at = self.market.record(self.placed.order).await?.started_at;
+        let record = self.market.record(self.placed.order).await?;
+        let (limits, started_at) = (self.limits(&record), record.started_at);
         let (workload, order) = (self.workload.clone(), self.placed.order);
         let mut arguments = vec!["workload".to_owned()];
         arguments.extend(self.config.workload.arguments.iter().cloned());
@@ -260,10 +260,11 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The strictest of what the machine, the order and every policy allow.
-    fn limits(&self) -> Limits {
+    /// The strictest of what the machine, the order and every policy allow. What is topped up later moves nothing that
+    /// runs already.
+    fn limits(&self, record: &Record) -> Limits {
         let mut limits = self.config.workload.limits();
-        let mut seconds = u64::from(self.placed.terms.maxDuration);
+        let mut seconds = u64::from(self.placed.terms.maxDuration) + u64::from(record.topped_up);
         for policy in &self.policies {
             let requires = |clause| !Clauses(policy.any).contains(clause);
             if requires(Clause::OutputBytes) {
@@ -311,16 +312,16 @@ impl<'a> Job<'a> {
         let (Some(config), Some(model)) = (&self.config.serve, &produced.model) else {
             return Ok(Counters::default());
         };
-        let mut limits = self.limits();
+        let (record, now) = (
+            self.market.record(self.placed.order).await?,
+            self.market.now().await?,
+        );
+        let mut limits = self.limits(&record);
         if let Some(outputs) = produced.outputs.as_ref().filter(|_| self.may_export()) {
             // The result takes its part of the budget.
             limits.output_bytes = limits.output_bytes.saturating_sub(outputs.bytes);
             limits.output_rows = limits.output_rows.saturating_sub(outputs.rows);
         }
-        let (record, now) = (
-            self.market.record(self.placed.order).await?,
-            self.market.now().await?,
-        );
         // What the policies allow began with the start; the finish has to be on chain in time.
         let allowed = limits.time.saturating_sub(began.elapsed());
         let left = Duration::from_secs(self.placed.terms.deadlines.finish.saturating_sub(now));

@@ -1,9 +1,10 @@
-//! `vouch asset uses`: every order that used an asset, from the chain alone.
+//! `vouch asset uses`: every order that used an asset, or pays a royalty for it, from the chain alone.
 
 use alloy::primitives::{B256, U256};
 use clap::Args;
 use serde_json::json;
 use vouch_abi::Receipt;
+use vouch_abi::terms::uses_offer;
 use vouch_client::{Market, Placed, State};
 
 use crate::chain::{ChainArgs, Token};
@@ -31,6 +32,8 @@ pub struct Uses {
 pub(crate) struct Use {
     placed: Placed,
     state: State,
+    /// The order pays for something that was made from the asset, and does not use it.
+    royalty: bool,
     pub(crate) token: Token,
     /// What the asset earned; none before the order is settled.
     pub(crate) paid: Option<U256>,
@@ -52,6 +55,7 @@ pub(crate) async fn of(market: &Market, asset: B256) -> Result<Vec<Use>, Failure
         if legs.is_empty() {
             continue;
         }
+        let royalty = legs.iter().all(|leg| !uses_offer(&placed.terms.legs[*leg]));
         let record = market.record(placed.order).await?;
         let token = Token::of(market, placed.terms.token).await?;
         let found = match record.state {
@@ -75,6 +79,7 @@ pub(crate) async fn of(market: &Market, asset: B256) -> Result<Vec<Use>, Failure
         uses.push(Use {
             placed,
             state: record.state,
+            royalty,
             token,
             paid,
             receipt: found,
@@ -90,18 +95,22 @@ pub(super) async fn list(args: &Uses) -> Result<Report, Failure> {
         let Use {
             placed,
             state,
+            royalty,
             token,
             paid,
             receipt,
         } = found;
+        let way = if royalty { "royalty" } else { "use" };
         rows.push(vec![
             placed.order.to_string(),
+            way.to_owned(),
             placed.terms.buyer.to_string(),
             state.to_string(),
             paid.map_or(String::new(), |paid| token.show(paid)),
         ]);
         uses.push(json!({
             "order": placed.order,
+            "as": way,
             "buyer": placed.terms.buyer,
             "purpose": placed.terms.purpose,
             "state": state.name(),
@@ -115,6 +124,7 @@ pub(super) async fn list(args: &Uses) -> Result<Report, Failure> {
         false => table(
             &[
                 ("order", Align::Left),
+                ("as", Align::Left),
                 ("buyer", Align::Left),
                 ("state", Align::Left),
                 ("paid", Align::Right),

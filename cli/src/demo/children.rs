@@ -228,6 +228,8 @@ pub(super) struct BrokerSetup<'a> {
     pub(super) chain: &'a Devnet,
     pub(super) deployment: &'a Path,
     pub(super) oracle: &'a str,
+    /// Whose offers of the asset count.
+    pub(super) owner: alloy::primitives::Address,
     /// The asset, and the file of its content key.
     pub(super) asset: (alloy::primitives::B256, &'a Path),
     /// Packs that it publishes.
@@ -250,11 +252,12 @@ impl Broker {
         let config = own.join("broker.toml");
         // Two endpoints must agree: here the node's two interfaces stand for two nodes.
         let text = format!(
-            "evidence = [{oracle:?}]\n\
+            "owners = [\"{owner}\"]\nevidence = [{oracle:?}]\n\
              [chain]\ndeployment = {deployment:?}\nendpoints = [{ws:?}, {http:?}]\n\
              [store]\ndir = \"store\"\nroot_key = \"root.key\"\ncontent = {content:?}\n\
              [simulated]\n{roots}\
              [server]\nlisten = \"127.0.0.1:0\"\n",
+            owner = setup.owner,
             oracle = setup.oracle,
             deployment = setup.deployment,
             ws = setup.chain.ws_url(),

@@ -78,6 +78,7 @@ pub(super) fn wares(
         volume,
         openUntil: now + 30 * DAY,
         shared: false,
+        lineage: B256::ZERO,
         salt: B256::ZERO,
     };
     let asks = |clauses: &[Clause]| {

@@ -29,6 +29,8 @@ pub enum Command {
     Show(ShowArgs),
     /// Orders placed so far.
     List(view::List),
+    /// Pay for more seconds of compute before the order has finished (anyone).
+    TopUp(progress::TopUp),
     /// Take back the money once a deadline has passed (anyone).
     #[command(
         after_help = "Example:\n  vouch order refund 0x91ab… --keystore buyer.json --password-file secret"
@@ -43,6 +45,11 @@ pub enum Command {
     Dispute(dispute::Dispute),
     /// Decide a dispute (its resolver).
     Resolve(dispute::Resolve),
+    /// Free what an ended order has reserved of its policies' output and did not need (anyone).
+    #[command(
+        after_help = "Example:\n  vouch order release 0x91ab… --keystore owner.json --password-file secret"
+    )]
+    Release(OrderArgs),
     /// Collect what transfers could not deliver, and operators' fees.
     Withdraw(progress::Withdraw),
 }
@@ -81,6 +88,8 @@ impl Command {
             Self::Evidence(args) => args.format.emit(progress::evidence(&args).await),
             Self::Show(args) => args.format.emit(view::show(&args).await),
             Self::List(args) => args.format.emit(view::list(&args).await),
+            Self::TopUp(args) => args.format.emit(progress::top_up(&args).await),
+            Self::Release(args) => args.format.emit(progress::release(&args).await),
             Self::Refund(args) => args.format.emit(progress::refund(&args).await),
             Self::Settle(args) => args.format.emit(progress::settle(&args).await),
             Self::Dispute(args) => args.format.emit(dispute::open(&args).await),

@@ -2,18 +2,40 @@
 
 use std::time::Duration;
 
-use alloy::primitives::utils::parse_units;
 use alloy::primitives::{Address, B256, U256};
-use clap::Args;
+use anyhow::anyhow;
+use clap::{Args, ValueEnum};
 use serde_json::json;
-use vouch_abi::{Fee, Requirements};
+use vouch_abi::{Fee, LegRequest, Requirements};
 use vouch_client::Error;
+use vouch_client::authorize::Way;
 use vouch_client::order::{Schedule, Wish, leg, price};
 
 use crate::chain::{ChainArgs, SignerArgs, Token};
 use crate::output::{Failure, Format, Report};
-use crate::policy_file::PURPOSES;
+use crate::policy_file::{PURPOSES, millionths};
 use crate::{offer, when};
+
+/// What is signed instead of an approval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Authorize {
+    /// EIP-2612.
+    Permit,
+    /// ERC-3009.
+    Erc3009,
+    /// A signature transfer of Permit2.
+    Permit2,
+}
+
+impl From<Authorize> for Way {
+    fn from(how: Authorize) -> Self {
+        match how {
+            Authorize::Permit => Self::Permit,
+            Authorize::Erc3009 => Self::Authorization,
+            Authorize::Permit2 => Self::Permit2,
+        }
+    }
+}
 
 /// `order place`.
 #[derive(Debug, Args)]
@@ -45,7 +67,7 @@ pub struct Place {
     #[arg(long, value_name = "AMOUNT")]
     oracle_fee: Option<String>,
     /// Refuse a protocol's fee above this, in percent [default: what it is now].
-    #[arg(long, value_name = "PERCENT", value_parser = percent, help_heading = "Fees")]
+    #[arg(long, value_name = "PERCENT", value_parser = millionths, help_heading = "Fees")]
     max_protocol_fee: Option<u32>,
     /// Who brought you here, to be paid on top of what the sellers earn.
     #[arg(
@@ -56,7 +78,7 @@ pub struct Place {
     )]
     marketplace: Option<Address>,
     /// How much of it, in percent: at most 20.
-    #[arg(long, value_name = "PERCENT", value_parser = percent, requires = "marketplace", help_heading = "Fees")]
+    #[arg(long, value_name = "PERCENT", value_parser = millionths, requires = "marketplace", help_heading = "Fees")]
     marketplace_fee: Option<u32>,
     /// Seconds in which the finish verdict may be disputed.
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = when::duration)]
@@ -85,6 +107,10 @@ pub struct Place {
     /// Smallest share of well-formed records, in millionths.
     #[arg(long, value_name = "N", default_value = "0", help_heading = "Dataset")]
     min_quality: u32,
+    /// Sign for the money in the order's own transaction, instead of approving the escrow in one before it. What the
+    /// token knows: permit (EIP-2612), erc3009, or permit2, which it must have been approved for once.
+    #[arg(long, value_name = "HOW")]
+    authorize: Option<Authorize>,
     /// Distinguishes orders that are otherwise equal.
     #[arg(long, value_name = "HEX", default_value_t = B256::ZERO, hide_default_value = true)]
     salt: B256,
@@ -102,7 +128,14 @@ pub(super) async fn run(args: &Place) -> Result<Report, Failure> {
     for id in &args.offer {
         let published = offer::find(&market, *id).await?;
         let policy = market.published_policy(published.offer.policy).await?;
-        legs.push(leg(published.offer, policy));
+        let royalties = match market.lineage(*id).await? {
+            Some((_, royalties)) => royalties,
+            None => Vec::new(),
+        };
+        legs.push(LegRequest {
+            royalties,
+            ..leg(published.offer, policy)
+        });
     }
     let token = Token::of(&market, legs[0].offer.token).await?;
     let oracle_fee = match &args.oracle_fee {
@@ -166,8 +199,26 @@ pub(super) async fn run(args: &Place) -> Result<Report, Failure> {
             token.show(locked)
         )));
     }
-    approve(&market, &token, buyer, locked).await?;
-    let (placed, receipt) = market.place(request).await?;
+    let (placed, receipt) = match args.authorize {
+        None => {
+            approve(&market, &token, buyer, locked).await?;
+            market.place(request).await?
+        }
+        Some(how) => {
+            let signer = args.signer.signer(market.chain_id)?;
+            let until = request.deadlines.accept;
+            let signed = market.authorize(how.into(), token.address, locked, until, &signer);
+            let signed = signed.await.map_err(|error| {
+                let how = how.to_possible_value();
+                let how = how.as_ref().map_or("", |how| how.get_name());
+                let symbol = &token.symbol;
+                Failure::Failed(anyhow!(error).context(format!(
+                    "--authorize {how}: {symbol} does not answer as such a token; leave it out to approve the escrow"
+                )))
+            })?;
+            market.place_authorized(request, signed).await?
+        }
+    };
     let json = json!({
         "order": placed.order,
         "state": "placed",
@@ -198,19 +249,6 @@ pub(super) async fn approve(
         market.approve(token.address, amount).await?;
     }
     Ok(())
-}
-
-/// Percent with up to four decimals, as millionths.
-fn percent(text: &str) -> Result<u32, String> {
-    let units = parse_units(text, 4)
-        .ok()
-        .filter(|units| !units.is_negative());
-    units
-        .and_then(|units| u32::try_from(units.get_absolute()).ok())
-        .filter(|found| *found <= 1_000_000)
-        .ok_or_else(|| {
-            format!("expected a number from 0 to 100 with at most four decimals, found {text:?}")
-        })
 }
 
 fn purpose_bit(name: &str) -> u8 {

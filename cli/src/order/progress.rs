@@ -2,19 +2,21 @@
 
 use std::path::PathBuf;
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256, TxHash, U256};
 use alloy::sol_types::SolEvent;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
-use vouch_abi::{IEscrow, Verdict};
+use vouch_abi::terms::extend;
+use vouch_abi::{IEscrow, Leg, Policy, Verdict};
 use vouch_client::{Error, Market, Placed, State, send};
-use vouch_protocol::Phase;
+use vouch_protocol::{Clauses, Phase};
 
-use super::{OrderArgs, place::approve, step_json};
+use super::{OrderArgs, place::approve, step_json, view};
 use crate::asset::file_digest;
 use crate::chain::{ChainArgs, SignerArgs, Token};
 use crate::output::{Failure, Format, Report};
+use crate::{receipt, when};
 
 /// `order evidence`.
 #[derive(Debug, Args)]
@@ -192,6 +194,115 @@ pub(super) async fn settle(args: &OrderArgs) -> Result<Report, Failure> {
     Ok(Report::new(json, format!("settled {}\n", placed.order)))
 }
 
+/// `order top-up`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  vouch order top-up 0x91ab… --for 30m --max-price 40
+
+Deadlines stay, and so does what the policies allow. What compute does not earn of it goes back to the buyer.")]
+pub struct TopUp {
+    /// Order id.
+    order: B256,
+    /// How much longer compute is paid for.
+    #[arg(long = "for", value_name = "DURATION", value_parser = when::short_duration)]
+    duration: u32,
+    /// Refuse to lock more than this, all fees included.
+    #[arg(long, value_name = "AMOUNT")]
+    max_price: String,
+    #[command(flatten)]
+    chain: ChainArgs,
+    #[command(flatten)]
+    signer: SignerArgs,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+pub(super) async fn top_up(args: &TopUp) -> Result<Report, Failure> {
+    let (market, payer) = args.chain.market_as(&args.signer).await?;
+    let placed = market.terms(args.order).await?;
+    let topped_up = market.record(args.order).await?.topped_up;
+    let token = Token::of(&market, placed.terms.token).await?;
+    let locked = |duration: u32| {
+        let mut terms = placed.terms.clone();
+        extend(&mut terms, duration).map(|()| view::locked(&terms))
+    };
+    let longer = topped_up.checked_add(args.duration).and_then(locked);
+    let (Some(before), Some(after)) = (locked(topped_up), longer) else {
+        return Err(Failure::usage(format!(
+            "--for: {} s more do not fit what an order can lock",
+            args.duration
+        )));
+    };
+    let amount = after.saturating_sub(before);
+    if amount > token.parse("--max-price", &args.max_price)? {
+        return Err(Failure::usage(format!(
+            "--max-price {}: it would lock {}",
+            args.max_price,
+            token.show(amount)
+        )));
+    }
+    approve(&market, &token, payer, amount).await?;
+    let receipt = send(market.escrow().topUp(placed.terms, args.duration)).await?;
+    let event = market.find_event::<IEscrow::OrderToppedUp>(&receipt)?;
+    let json = json!({
+        "order": args.order,
+        "seconds": event.duration,
+        "locked": token.number(event.amount),
+        "transaction": receipt.transaction_hash,
+    });
+    let text = format!("locked {} more\n", token.show(event.amount));
+    Ok(Report::new(json, text))
+}
+
+pub(super) async fn release(args: &OrderArgs) -> Result<Report, Failure> {
+    let (market, _) = args.chain.market_as(&args.signer).await?;
+    let placed = market.terms(args.order).await?;
+    let policies = market.policies(&placed).await?;
+    let legs = placed.terms.legs.iter().zip(policies);
+    let counts = |leg: &Leg| {
+        !Clauses(leg.clauses)
+            .intersection(Clauses::TOTALS)
+            .is_empty()
+    };
+    let policies: Vec<Policy> = legs
+        .filter(|(leg, _)| counts(leg))
+        .map(|(_, policy)| policy)
+        .collect();
+    if policies.is_empty() {
+        return Err(Failure::usage(format!(
+            "order {}: none of its policies limits the output of all sessions together",
+            args.order
+        )));
+    }
+    let state = market.record(args.order).await?.state;
+    let (receipt, verdict) = match state {
+        State::Settled => {
+            let verdict = settling_verdict(&market, &placed).await?;
+            (receipt::find(&market, args.order).await?, verdict)
+        }
+        // The contract says what it expects of any other state.
+        _ => Default::default(),
+    };
+    let escrow = market.escrow();
+    let call = escrow.releaseOutput(placed.terms.clone(), policies, receipt, verdict);
+    let receipt = send(call).await?;
+    let json = step_json(&placed, state, receipt.transaction_hash);
+    let text = "what it did not need of its policies' output is free again\n";
+    Ok(Report::new(json, text.to_owned()))
+}
+
+/// The finish verdict of a settled order, from the transaction that brought it.
+async fn settling_verdict(market: &Market, placed: &Placed) -> Result<Verdict, Failure> {
+    let logs = market.history(placed.order).await?;
+    let of = |topic: B256| logs.iter().find(|log| log.topic0() == Some(&topic));
+    // With a challenge window the verdict came before the payment.
+    let log = of(IEscrow::OrderFinished::SIGNATURE_HASH)
+        .or_else(|| of(IEscrow::OrderSettled::SIGNATURE_HASH));
+    let tx = log.and_then(|log| log.transaction_hash);
+    let tx = tx.context("a settled order without the event OrderSettled")?;
+    brought_in(market, placed, tx).await
+}
+
 /// The verdict that finished an order, from the transaction that brought it.
 pub(super) async fn finish_verdict(market: &Market, placed: &Placed) -> Result<Verdict, Failure> {
     let logs = market.history(placed.order).await?;
@@ -203,6 +314,10 @@ pub(super) async fn finish_verdict(market: &Market, placed: &Placed) -> Result<V
         .ok_or_else(|| {
             Failure::usage(format!("order {}: has no finish verdict yet", placed.order))
         })?;
+    brought_in(market, placed, tx).await
+}
+
+async fn brought_in(market: &Market, placed: &Placed, tx: TxHash) -> Result<Verdict, Failure> {
     market.verdict_in(tx, placed.order).await?.ok_or_else(|| {
         // A verdict that another contract brought stands inside that contract's calldata.
         Failure::Failed(anyhow!(

@@ -1,6 +1,5 @@
 //! `vouch order show` and `vouch order list`.
 
-use alloy::primitives::utils::format_units;
 use alloy::primitives::{Address, U256};
 use alloy::rpc::types::Log;
 use alloy::sol_types::SolEventInterface;
@@ -8,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use vouch_abi::IEscrow::IEscrowEvents;
 use vouch_abi::Terms;
-use vouch_abi::terms::is_share;
+use vouch_abi::terms::{extend, is_share, uses_offer};
 use vouch_client::revert::time;
 use vouch_protocol::{Clauses, Phase, Reason};
 
@@ -16,6 +15,7 @@ use super::ShowArgs;
 use crate::chain::{ChainArgs, Token};
 use crate::offer::kind_name;
 use crate::output::{Align, Failure, Format, Report, Style, count, fields, table};
+use crate::policy_file::percent;
 
 /// `order list`.
 #[derive(Debug, Args)]
@@ -34,8 +34,10 @@ pub struct List {
 
 pub(super) async fn show(args: &ShowArgs) -> Result<Report, Failure> {
     let market = args.chain.market().await?;
-    let placed = market.terms(args.order).await?;
+    let mut placed = market.terms(args.order).await?;
     let record = market.record(args.order).await?;
+    // It fitted when it was paid for.
+    let _ = extend(&mut placed.terms, record.topped_up);
     let token = Token::of(&market, placed.terms.token).await?;
     let history: Vec<(u64, String)> = market
         .history(args.order)
@@ -65,16 +67,15 @@ pub(super) async fn show(args: &ShowArgs) -> Result<Report, Failure> {
         ("settle until", deadline(terms.deadlines.settle)),
     ];
     for leg in &terms.legs {
-        if is_share(leg) {
-            let percent = percent(leg.rate);
-            let most = token.show(leg.amount);
-            rows.push((
-                kind_name(leg.kind),
-                format!(
-                    "{percent} % of what is earned to {}, {most} at most",
-                    leg.payee
-                ),
-            ));
+        if !uses_offer(leg) {
+            let (percent, payee) = (percent(leg.rate.saturating_to()), leg.payee);
+            let amount = token.show(leg.amount);
+            let text = if is_share(leg) {
+                format!("{percent} % of what is earned to {payee}, {amount} at most")
+            } else {
+                format!("{amount} to {payee}\n{percent} % for {}", leg.digest)
+            };
+            rows.push((kind_name(leg.kind), text));
             continue;
         }
         let clauses = Clauses(leg.clauses);
@@ -163,14 +164,8 @@ pub(super) async fn list(args: &List) -> Result<Report, Failure> {
     Ok(Report::new(Value::Array(entries), text))
 }
 
-/// Millionths as percent.
-fn percent(rate: U256) -> String {
-    let text = format_units(rate, 4).unwrap_or_else(|_| rate.to_string());
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
 /// What an order locked: its legs and the oracle fee.
-fn locked(terms: &Terms) -> U256 {
+pub(super) fn locked(terms: &Terms) -> U256 {
     terms
         .legs
         .iter()
@@ -255,6 +250,13 @@ pub(crate) fn event_text(log: &Log, token: &Token) -> Option<String> {
             0 => "the disputed verdict stands".to_owned(),
             code => format!("the disputed verdict falls: {}", reason(code)),
         },
+        IEscrowEvents::OrderToppedUp(event) => format!(
+            "{} more for {} by {}",
+            token.show(event.amount),
+            crate::when::show_duration(event.duration.into()),
+            event.payer
+        ),
+        IEscrowEvents::OutputReleased(_) => "output that it did not need is free again".to_owned(),
         IEscrowEvents::UsesRestored(_) => "its uses are for sale again".to_owned(),
         _ => return None,
     })

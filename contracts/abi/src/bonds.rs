@@ -18,6 +18,7 @@ interfaces! {
 
     /// Operators' bonds: what an operator loses who signs two verdicts about the same evidence.
     interface IBonds {
+        /// Fixes governor, token and `delay`, in seconds. Errors `ZeroAddress`, `DelayOutOfRange`.
         constructor(address governor, address token, uint64 delay);
 
         event Bonded(address indexed operator, address indexed payer, uint256 amount);
@@ -51,38 +52,49 @@ interfaces! {
         error AlreadySlashed(address operator);
         error NothingToSlash(address operator);
 
-        /// Adds to an operator's bond, from the caller, who has approved this contract. For anyone. Emits
-        /// `Bonded`; errors `ZeroAmount`, `TokenRefused`.
+        /// Adds `amount` units of the token to an operator's bond, from the caller, who has approved this contract.
+        /// For anyone. Emits `Bonded`; errors `ZeroAddress`, `ZeroAmount`, `TokenRefused`, `UnexpectedAnswer`,
+        /// `Reentered`.
         function bond(address operator, uint256 amount) external;
-        /// Starts to take the caller's bond out. All that is under way waits anew from now. Below the
-        /// minimum the caller is no operator any more, at once. Emits `Unbonding`; errors `ZeroAmount`,
-        /// `BondTooLow`.
+        /// Starts to take `amount` units of the caller's bond out. All that is under way waits anew from now. Below
+        /// the minimum the caller is no operator any more, at once. Emits `Unbonding`, and contract `attestation`
+        /// emits `OperatorsChanged`; errors `ZeroAmount`, `BondTooLow`, `Reentered`.
         function unbond(uint256 amount) external;
-        /// Pays the caller what it has taken out, and rewards. Emits `Withdrawn`; errors `StillBonded`,
-        /// `NothingToWithdraw`, `TokenRefused`.
+        /// Pays the caller what it has taken out, once its time has come, and rewards, in units of the token; gives
+        /// how much. Emits `Withdrawn`; errors `StillBonded` where nothing else is there, `NothingToWithdraw`,
+        /// `TokenRefused`, `Reentered`.
         function withdraw() external returns (uint256 amount);
-        /// Proves that somebody signed two statements about the same job. Its bond is lost, also what it is
-        /// taking out, and it is no operator any more. A tenth is the caller's; the rest stays here for good,
-        /// because whoever could get it would gain by provoking it. Emits `Slashed`; errors
-        /// `NoContradiction`, `InvalidSignature`, `TwoSigners`, `AlreadySlashed`, `NothingToSlash`.
+        /// Proves that somebody signed two statements about the same job. Its bond is lost, also what it is taking
+        /// out, and it is no operator any more. A tenth is the caller's; the rest stays here for good, because
+        /// whoever could get it would gain by provoking it. Emits `Slashed`; errors `NoContradiction`,
+        /// `InvalidSignature`, `TwoSigners`, `AlreadySlashed`, `NothingToSlash`. Also `Reentered`; contract
+        /// `attestation` emits `OperatorsChanged`.
         function slash(VerdictShare first, bytes firstSignature, VerdictShare second, bytes secondSignature) external;
-        /// Removes an operator whose bond is below the minimum. For anyone. Error `Sufficient`.
+        /// Removes an operator whose bond is below the minimum. For anyone. Contract `attestation` emits
+        /// `OperatorsChanged`, where it was one; errors `Sufficient`, `Reentered`.
         function evict(address operator) external;
-        /// Least bond with which an operator counts. For the governor. Emits `MinimumChanged`.
+        /// Sets the least bond with which an operator counts, in units of the token; who has less goes by `evict`.
+        /// For the governor. Emits `MinimumChanged`; error `NotGovernor`.
         function setMinimum(uint256 minimum) external;
+        /// The least bond with which an operator counts, in units of the token.
         function minimum() external view returns (uint256 amount);
         /// Whether the bond, without what is being taken out, is at least the minimum.
         function isBonded(address operator) external view returns (bool sufficient);
-        /// The bond, what is being taken out of it, and from when that can be withdrawn.
+        /// The bond and what is being taken out of it, in units of the token, and from which second that can be
+        /// withdrawn.
         function bondOf(address operator) external view returns (uint256 bonded, uint256 leaving, uint64 until);
-        /// What slashings have earned an account and it has not withdrawn.
+        /// What slashings have earned an account and it has not withdrawn, in units of the token.
         function rewardOf(address account) external view returns (uint256 amount);
+        /// In which bonds are held; fixed.
         function token() external view returns (address);
         /// Seconds from `unbond` to `withdraw`.
         function delay() external view returns (uint64 secs);
-        /// Binds to an escrow's attestation contract. For the governor, once. Emits `EscrowBound`.
+        /// Binds to an escrow's attestation contract. For the governor, once. Emits `EscrowBound`; errors
+        /// `NotGovernor`, `ZeroAddress`, `EscrowAlreadyBound`, `UnexpectedAnswer`.
         function bindEscrow(address escrow) external;
+        /// Who may set the minimum and bind the contract.
         function governor() external view returns (address account);
+        /// Whose attestation contract it serves; zero until the contract is bound.
         function escrow() external view returns (address account);
     }
 }

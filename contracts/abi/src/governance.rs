@@ -4,6 +4,8 @@ interfaces! {
     /// Governs the other contracts: whoever owns it changes them only after a delay in which everybody
     /// can see the change coming. Nothing it can do moves escrowed money or holds up a refund.
     interface IGovernance {
+        /// Fixes the first owner and the delay, in seconds. Emits `OwnerChanged`; errors `ZeroAddress`,
+        /// `DelayOutOfRange`.
         constructor(address owner, uint64 delay);
 
         event OwnerProposed(address indexed owner, address indexed proposed);
@@ -40,8 +42,8 @@ interfaces! {
         /// Stops new orders of an escrow at once; that they go on is to be scheduled like anything else.
         /// For the owner. Emits `EscrowPaused`; errors `NotOwner`, `CallFailed`.
         function pause(address escrow) external;
-        /// Binds a contract to its escrow at once, which a contract lets happen a single time. For the
-        /// owner. Errors `NotOwner`, `CallFailed`.
+        /// Binds a contract to its escrow at once, which a contract lets happen a single time. For the owner. Errors
+        /// `NotOwner`, `CallFailed`. The contract emits `EscrowBound`.
         function bind(address target, address escrow) external;
         /// Names who may become owner; the owner stays until that account accepts. For the owner. Emits
         /// `OwnerProposed`; errors `NotOwner`, `ZeroAddress`.
@@ -49,8 +51,9 @@ interfaces! {
         /// Makes the proposed account, which must call this, the owner. Emits `OwnerChanged`; error
         /// `NotProposed`.
         function acceptOwnership() external;
+        /// Who may announce calls.
         function owner() external view returns (address account);
-        /// Zero where nobody is.
+        /// Who may become owner by `acceptOwnership`; zero where nobody may.
         function proposedOwner() external view returns (address account);
         /// Seconds from scheduling until a call can be made.
         function delay() external view returns (uint64 secs);

@@ -9,7 +9,7 @@ use alloc::{borrow::Cow, vec::Vec};
 use alloy_primitives::{Address, B256, U256, b256, keccak256};
 use alloy_sol_types::Eip712Domain;
 
-use crate::{Offer, Policy, Receipt, Terms, Verdict, VerdictShare, codec};
+use crate::{Offer, Policy, Receipt, Royalty, Terms, Verdict, VerdictShare, codec};
 
 /// `keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")`
 pub const DOMAIN_TYPE: B256 =
@@ -41,7 +41,7 @@ pub const PERMIT_TYPE: B256 =
 
 /// EIP-712 type hash of `Offer`.
 pub const OFFER_TYPE: B256 =
-    b256!("0x2c4fb2bd4be7a734f6d189e284f8b54015ab8c5389f04d44e94666bc898af582");
+    b256!("0x256cfc9010342d1f73be764e2dd6d63f8e42dea7a892078cceafb3a339fa87dc");
 
 /// The digest that an owner signs instead of publishing an offer: equal to
 /// `offer.eip712_signing_hash(&domain(chain_id, offers))`.
@@ -58,6 +58,14 @@ pub fn offer_digest(chain_id: u64, offers: Address, offer: &Offer) -> B256 {
 /// `keccak256(abi.encode(offer))`
 pub fn offer_id(offer: &Offer) -> B256 {
     keccak256(codec::encode(offer))
+}
+
+/// `keccak256(abi.encode(royalties))`; zero where there are none.
+pub fn lineage(royalties: &Vec<Royalty>) -> B256 {
+    if royalties.is_empty() {
+        return B256::ZERO;
+    }
+    keccak256(codec::encode(royalties))
 }
 
 /// `keccak256(abi.encode(policy))`

@@ -1,7 +1,7 @@
 //! Compressed calldata: `FastLZ`, level 1, as `LibZip` of Solady and its JavaScript write and read it.
 //! Orders of one batch are much alike, and every byte of calldata is paid for.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{vec, vec::Vec};
 
 /// How far back a repetition may lie.
 const WINDOW: usize = 1 << 13;
@@ -50,28 +50,20 @@ pub fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
 pub fn pack(bytes: &[u8]) -> Vec<u8> {
     let mut packed = Vec::new();
     // Where something was last seen, by its first bytes: few, and a word's.
-    let mut short: BTreeMap<&[u8], usize> = BTreeMap::new();
-    let mut long: BTreeMap<&[u8], usize> = BTreeMap::new();
+    let (mut short, mut long) = (Seen::new(SHORTEST), Seen::new(WORD));
     let (mut at, mut written, mut noted) = (0, 0, 0);
     // Calls of a batch are as long as one another: what repeats lies as far back as the last that did.
     let mut distance = 0;
     while at < bytes.len() {
         while noted < at {
-            for (seen, size) in [(&mut short, SHORTEST), (&mut long, WORD)] {
-                if let Some(key) = bytes.get(noted..noted + size) {
-                    seen.insert(key, noted);
-                }
-            }
+            short.note(bytes, noted);
+            long.note(bytes, noted);
             noted += 1;
         }
-        let seen = |seen: &BTreeMap<&[u8], usize>, size: usize| {
-            let key = bytes.get(at..at + size)?;
-            seen.get(key).copied()
-        };
         let candidates = [
             at.checked_sub(distance),
-            seen(&long, WORD),
-            seen(&short, SHORTEST),
+            long.last(bytes, at),
+            short.last(bytes, at),
         ];
         let found = candidates
             .into_iter()
@@ -96,6 +88,45 @@ pub fn pack(bytes: &[u8]) -> Vec<u8> {
     }
     literals(bytes.get(written..).unwrap_or_default(), &mut packed);
     packed
+}
+
+/// Where sequences of some length were last seen, by their hashes. Of two with one hash the later is kept, so what is
+/// found is a place to look, and may be another sequence's.
+struct Seen {
+    length: usize,
+    places: Vec<Option<usize>>,
+}
+
+impl Seen {
+    /// Bits of a hash.
+    const BITS: u32 = 15;
+
+    fn new(length: usize) -> Self {
+        let places = vec![None; 1 << Self::BITS];
+        Self { length, places }
+    }
+
+    /// Which of the places is the sequence's at `at`; none where so few bytes are left.
+    fn slot(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        let sequence = bytes.get(at..at + self.length)?;
+        let hash = sequence.chunks(8).fold(0_u64, |hash, chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            // Fibonacci hashing: the odd number next to 2^64 over the golden ratio.
+            (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
+        Some((hash >> (u64::BITS - Self::BITS)) as usize)
+    }
+
+    fn note(&mut self, bytes: &[u8], at: usize) {
+        if let Some(slot) = self.slot(bytes, at) {
+            self.places[slot] = Some(at);
+        }
+    }
+
+    fn last(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        self.places[self.slot(bytes, at)?]
+    }
 }
 
 /// How many bytes at `at` are those at `from`.

@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, U256};
 use vouch_protocol::clause::{Clause, Clauses, MAX_LEGS};
 
 use crate::{
-    Deadlines, Fee, IEscrow, IOffers, Leg, Requirements, Terms,
+    Deadlines, Fee, IEscrow, IOffers, Leg, Requirements, Royalty, Terms,
     call::Revert,
     id,
     wire::{Request, RequestedLeg},
@@ -23,14 +23,23 @@ pub const WORKLOAD: u8 = 3;
 pub const COMPUTE: u8 = 4;
 /// Kind of a leg that uses no offer: a share of what other legs earn, on top of it.
 pub const SHARE: u8 = 5;
+/// Kind of a leg that is paid out of another leg's price, if that leg is.
+pub const ROYALTY: u8 = 6;
 /// Purposes: train, fine-tune, infer, evaluate.
 const PURPOSES: u8 = 0b1111;
+/// Those that make something.
+pub const DERIVING: u8 = 0b0011;
 /// A share or quality of 1, in millionths.
 const WHOLE: u32 = 1_000_000;
 /// Highest rate of the protocol's fee.
 pub const MAX_PROTOCOL_FEE: u32 = 50_000;
 /// Highest rate of a marketplace's fee.
 pub const MAX_MARKETPLACE_FEE: u32 = 200_000;
+/// Highest rate of the royalties of an offer together.
+pub const MAX_ROYALTIES: u32 = 500_000;
+/// Legs an order can have: those that use offers have clauses, for which a verdict has room [`MAX_LEGS`]
+/// times; as many others.
+const MAX_ALL_LEGS: usize = 2 * MAX_LEGS;
 
 /// Derives the terms of an order. Whether the offers exist and the policies allow the use is for
 /// the other contracts.
@@ -69,9 +78,12 @@ pub fn derive(
         .map(|leg| leg.offer.token)
         .unwrap_or_default();
     let mut legs: Vec<Leg> = Vec::with_capacity(request.legs.len());
+    let mut royalties = Vec::new();
     let mut compute = None;
     for (index, requested) in (0..).zip(&request.legs) {
-        let leg = derive_leg(index, requested, request.maxDuration, wants)?;
+        let mut leg = derive_leg(index, requested, request.maxDuration, wants)?;
+        pay_royalties(&mut leg, requested, &mut royalties)
+            .ok_or_else(|| invalid_leg(index, "royalties"))?;
         if requested.offer.token != token {
             let found = requested.offer.token;
             return Err(IEscrow::MixedTokens {
@@ -97,6 +109,10 @@ pub fn derive(
     if wants && legs.iter().all(|leg| leg.kind != DATASET) {
         return Err(invalid("requirements"));
     }
+    if legs.len() > MAX_LEGS {
+        return Err(invalid("legs"));
+    }
+    legs.append(&mut royalties);
     let prices = checked_sum(&legs).ok_or_else(|| invalid("total"))?;
     for fee in [&protocol_fee, &request.marketplaceFee] {
         if fee.rate == 0 {
@@ -105,8 +121,7 @@ pub fn derive(
         let amount = checked_share(&prices, fee.rate).ok_or_else(|| invalid("total"))?;
         legs.push(share(fee, amount));
     }
-    // A verdict has room for the clauses of so many.
-    if legs.len() > MAX_LEGS {
+    if legs.len() > MAX_ALL_LEGS {
         return Err(invalid("legs"));
     }
     let terms = Terms {
@@ -162,6 +177,64 @@ fn derive_leg(
         rate,
         clauses: clauses.0,
     })
+}
+
+/// Moves the royalties of a leg's offer out of its price, into legs of their own. None where they are not those
+/// that the offer names, or are none that can be paid.
+fn pay_royalties(leg: &mut Leg, requested: &RequestedLeg, to: &mut Vec<Leg>) -> Option<()> {
+    let (offer, royalties) = (&requested.offer, &requested.royalties);
+    if id::lineage(royalties) != offer.lineage || !are_payable(royalties) {
+        return None;
+    }
+    for royalty in royalties {
+        let amount = checked_share(&offer.price, royalty.rate)?;
+        leg.amount = leg.amount.checked_sub(amount)?;
+        to.push(Leg {
+            offer: leg.offer,
+            kind: ROYALTY,
+            digest: royalty.digest,
+            payee: royalty.payee,
+            amount,
+            rate: U256::from(royalty.rate),
+            ..Leg::default()
+        });
+    }
+    Some(())
+}
+
+/// Whether royalties can be paid out of a price: each to somebody, together at most [`MAX_ROYALTIES`].
+pub fn are_payable(royalties: &[Royalty]) -> bool {
+    let mut sum = 0_u32;
+    for royalty in royalties {
+        sum = sum.saturating_add(royalty.rate);
+        if royalty.rate == 0 || royalty.payee.is_zero() {
+            return false;
+        }
+    }
+    sum <= MAX_ROYALTIES
+}
+
+/// Raises what the legs of an order lock as if it had been placed for `duration` more seconds of compute. None
+/// where the prices do not fit a word; whether the total does, [`checked_total`] says.
+pub fn extend(terms: &mut Terms, duration: u32) -> Option<()> {
+    if duration == 0 {
+        return Some(());
+    }
+    let seconds = u64::from(terms.maxDuration) + u64::from(duration);
+    let mut prices = U256::ZERO;
+    for leg in &mut terms.legs {
+        match leg.kind {
+            COMPUTE => leg.amount = checked_scale(&leg.rate, seconds)?,
+            // Behind all of which it is a share.
+            SHARE => {
+                leg.amount = checked_share(&prices, leg.rate.saturating_to())?;
+                continue;
+            }
+            _ => {}
+        }
+        prices = prices.checked_add(leg.amount)?;
+    }
+    Some(())
 }
 
 /// Whether the buyer asks anything of the datasets.
@@ -259,10 +332,10 @@ pub fn divide(dividend: &U256, divisor: u32) -> (U256, U256) {
     (U256::from_be_bytes(bytes), U256::from(rest))
 }
 
-/// Digest of the order's workload leg; zero where it has none.
-pub fn workload(terms: &Terms) -> B256 {
+/// Digest and owner of the order's workload leg; zeros where it has none.
+pub fn workload(terms: &Terms) -> (B256, Address) {
     let leg = terms.legs.iter().find(|leg| leg.kind == WORKLOAD);
-    leg.map(|leg| leg.digest).unwrap_or_default()
+    leg.map(|leg| (leg.digest, leg.payee)).unwrap_or_default()
 }
 
 /// The asset digests of the dataset and model legs, one after the other: SHA-256 of this is what a
@@ -270,7 +343,7 @@ pub fn workload(terms: &Terms) -> B256 {
 pub fn inputs(terms: &Terms) -> Vec<u8> {
     let mut digests = Vec::new();
     for leg in &terms.legs {
-        if matches!(leg.kind, DATASET | MODEL) {
+        if is_asset(leg) {
             digests.extend_from_slice(leg.digest.as_slice());
         }
     }
@@ -285,6 +358,16 @@ pub const fn is_compute(leg: &Leg) -> bool {
 /// Whether a leg is a share of what others earn.
 pub const fn is_share(leg: &Leg) -> bool {
     leg.kind == SHARE
+}
+
+/// Whether a leg uses a dataset or a model.
+pub const fn is_asset(leg: &Leg) -> bool {
+    matches!(leg.kind, DATASET | MODEL)
+}
+
+/// Whether a leg uses an offer, under a policy; others are parts of what such legs earn.
+pub const fn uses_offer(leg: &Leg) -> bool {
+    leg.kind <= COMPUTE
 }
 
 /// A rate times a number of seconds, where it fits a word. Byte by byte: a

@@ -12,7 +12,7 @@ use alloy_sol_types::{SolCall, SolEvent};
 use crate::{
     Counters, DatasetMeasure, Deadlines, Dispute, Fee, IArbSys, IAttestation, IBonds, IContract,
     IEscrow, IGovernance, IOffers, ISigner, IToken, IUsage, Leg, LegRequest, Offer, OrderRecord,
-    OrderRequest, Policy, Receipt, Requirements, Terms, Verdict, VerdictShare,
+    OrderRequest, Policy, Receipt, Requirements, Royalty, Terms, Verdict, VerdictShare,
     codec::{Codec, Fields, Reader, Writer},
 };
 
@@ -43,6 +43,8 @@ pub struct RequestedLeg {
     pub any: u32,
     /// The owner's, where the offer was not published.
     pub signature: Bytes,
+    /// What is paid out of the price.
+    pub royalties: Vec<Royalty>,
 }
 
 impl Codec for RequestedLeg {
@@ -54,11 +56,13 @@ impl Codec for RequestedLeg {
         leg.join(&policy);
         leg.skip();
         let signature = Bytes::read(&mut leg);
+        let royalties = Vec::read(&mut leg);
         from.join(&leg);
         Self {
             offer,
             any,
             signature,
+            royalties,
         }
     }
 
@@ -244,15 +248,16 @@ macro_rules! events {
 structs! {
     Offer {
         owner: Address, kind: u8, digest: B256, metadata: B256, token: Address, price:
-        U256, policy: B256, volume: u64, openUntil: u64, shared: bool, salt: B256,
+        U256, policy: B256, volume: u64, openUntil: u64, shared: bool, lineage: B256, salt: B256,
     }
+    Royalty { payee: Address, digest: B256, rate: u32 }
     Policy {
         any: u32, cpuKinds: u8, minSnpTcb: FixedBytes<8>, tdxStatuses: u16,
         gpuArchitectures: u8, minGpus: u8, gpuModes: u8, revocationMaxAge: u32,
-        evidenceMaxAge: u32, workloads: Vec<B256>, workloadRoot: B256, buyers:
+        evidenceMaxAge: u32, workloads: Vec<B256>, workloadRoot: B256, publisher: Address, buyers:
         Vec<Address>, providers: Vec<Address>, purposes: u8, maxUses: u64,
         maxUsesPerBuyer: u64, notBefore: u64, notAfter: u64, maxDuration: u32,
-        outputBytes: u64, outputRows: u64,
+        outputBytes: u64, outputRows: u64, total: Counters, royalty: u32,
     }
     Requirements { minRecords: u64, minBytes: u64, schema: B256, minQuality: u32 }
     Deadlines { accept: u64, start: u64, finish: u64, settle: u64 }
@@ -267,7 +272,9 @@ structs! {
         Deadlines, challengeWindow: u64, bond: U256, oracleFee: U256, shared: bool, salt:
         B256,
     }
-    LegRequest { offer: Offer, policy: Policy, workloadProof: Vec<B256>, signature: Bytes }
+    LegRequest {
+        offer: Offer, policy: Policy, workloadProof: Vec<B256>, signature: Bytes, royalties: Vec<Royalty>,
+    }
     OrderRequest {
         legs: Vec<LegRequest>, requirements: Requirements, resultKey: B256, purpose: u8,
         maxDuration: u32, deadlines: Deadlines, challengeWindow: u64, bond: U256,
@@ -286,7 +293,8 @@ structs! {
         u64,
     }
     OrderRecord {
-        state: u8, sinceBlock: u64, startedAt: u64, finishedAt: u64, beatAt: u64, commitment: B256,
+        state: u8, sinceBlock: u64, startedAt: u64, finishedAt: u64, beatAt: u64, toppedUp: u32,
+        commitment: B256,
     }
     Dispute { challenger: Address, deadline: u64, resolver: Address }
     VerdictShare {
@@ -295,11 +303,14 @@ structs! {
     }
     IUsage::Use {
         buyer: Address, provider: Address, purpose: u8, maxDuration: u32, workload: B256,
+        publisher: Address,
     }
+    IAttestation::Weight { operator: Address, weight: u16 }
 }
 
 calls! {
     IOffers::publishCall { offer: Offer, uri: String }
+    IOffers::publishDerivedCall { offer: Offer, uri: String, terms: Terms, policies: Vec<Policy> }
     IOffers::cancelCall { offer: B256 }
     IOffers::revokeCall { offer: Offer }
     IOffers::raiseNonceCall { nonce: U256 }
@@ -316,6 +327,8 @@ calls! {
     IUsage::publishCall { policy: Policy }
     IUsage::reserveCall { r#use: IUsage::Use, request: OrderRequest, count: u64 }
     IUsage::releaseCall { ids: Vec<B256>, clauses: Vec<u32>, buyer: Address }
+    IUsage::releaseOutputCall { policy: B256, outputBytes: u64, outputRows: u64 }
+    IUsage::outputOfCall { policy: B256 }
     IUsage::requiredClausesCall { policy: Policy }
     IUsage::usesCall { policy: B256 }
     IUsage::usesByCall { policy: B256, buyer: Address }
@@ -327,6 +340,10 @@ calls! {
     IAttestation::digestOfCall { verdict: Verdict }
     IAttestation::signersOfCall { digest: B256, signatures: Bytes }
     IAttestation::setOperatorsCall { added: Vec<Address>, removed: Vec<Address>, quorum: u16 }
+    IAttestation::setWeightsCall { weights: Vec<IAttestation::Weight>, quorum: u16 }
+    IAttestation::abstainCall { order: B256, phase: u8, attempt: u8, reason: u16 }
+    IAttestation::weightOfCall { account: Address }
+    IAttestation::totalWeightCall {}
     IAttestation::setFeeCall { fee: U256 }
     IAttestation::isOperatorCall { account: Address }
     IAttestation::operatorCountCall {}
@@ -346,6 +363,7 @@ calls! {
         terms: Terms, phase: u8, attempt: u8, evidence: B256, outputs: B256, uri: String,
     }
     IEscrow::submitVerdictCall { terms: Terms, verdict: Verdict, signatures: Bytes }
+    IEscrow::topUpCall { terms: Terms, duration: u32 }
     IEscrow::settleCall { terms: Terms, verdict: Verdict }
     IEscrow::disputeCall { terms: Terms, evidence: B256, reason: u16 }
     IEscrow::resolveCall { terms: Terms, verdict: Verdict, reason: u16 }
@@ -355,6 +373,9 @@ calls! {
     IEscrow::resolverCall {}
     IEscrow::refundCall { terms: Terms }
     IEscrow::restoreCall { terms: Terms }
+    IEscrow::releaseOutputCall {
+        terms: Terms, policies: Vec<Policy>, receipt: Receipt, verdict: Verdict,
+    }
     IEscrow::multicallCall { calls: Vec<Bytes> }
     IEscrow::multicallPackedCall { packed: Bytes }
     IEscrow::withdrawCall { token: Address }
@@ -443,6 +464,8 @@ errors! {
     IOffers::OfferVoid { offer: B256, salt: U256, nonce: U256 }
     IOffers::NonceNotAbove { nonce: U256, found: U256 }
     IOffers::InvalidFee { found: Fee, limit: u32 }
+    IOffers::NotSettled { order: B256, state: u8 }
+    IOffers::LineageMismatch { expected: B256, found: B256 }
     IUsage::NotGovernor { caller: Address }
     IUsage::NotEscrow { caller: Address, escrow: Address }
     IUsage::EscrowAlreadyBound { escrow: Address }
@@ -457,12 +480,16 @@ errors! {
     IUsage::OutsideWindow { policy: B256, time: u64, notBefore: u64, notAfter: u64 }
     IUsage::UsesExhausted { policy: B256, limit: u64 }
     IUsage::BuyerUsesExhausted { policy: B256, buyer: Address, limit: u64 }
+    IUsage::OutputExhausted { policy: B256, clause: u8, limit: u64, reserved: u64 }
+    IUsage::RoyaltyTooHigh { limit: u32, found: u32 }
     IAttestation::NotGovernor { caller: Address }
     IAttestation::NotEscrow { caller: Address, escrow: Address }
     IAttestation::EscrowAlreadyBound { escrow: Address }
     IAttestation::TooManyOperators { limit: U256 }
     IAttestation::ProofTruncated { expected: U256, found: U256 }
-    IAttestation::InvalidQuorum { quorum: u16, operators: u16 }
+    IAttestation::InvalidQuorum { quorum: u16, weight: u16 }
+    IAttestation::InvalidWeight { operator: Address, weight: u16 }
+    IAttestation::Conclusive { reason: u16 }
     IAttestation::NotOperator { signer: Address }
     IAttestation::AlreadyOperator { account: Address }
     IAttestation::SignersNotAscending { previous: Address, next: Address }
@@ -474,6 +501,8 @@ errors! {
     IEscrow::Reentered {}
     IEscrow::BatchFailed { index: U256, reason: Bytes }
     IEscrow::AlreadyRestored { order: B256 }
+    IEscrow::AlreadyReleased { order: B256 }
+    IEscrow::ReceiptMismatch { expected: B256, found: B256 }
     IEscrow::WrongState { order: B256, expected: u8, found: u8 }
     IEscrow::NotProvider { caller: Address, provider: Address }
     IEscrow::InvalidOrder { field: String }
@@ -555,6 +584,7 @@ returns! {
     IGovernance::constructorCall { owner: Address, delay: u64 }
     IGovernance::scheduledReturn { from: u64, until: u64 }
     IToken::constructorCall { name: String, symbol: String }
+    IUsage::outputOfReturn { outputBytes: u64, outputRows: u64 }
     IOffers::availableReturn { volume: u64, open: bool }
     IAttestation::admitReturn { digest: B256, signers: Vec<Address> }
     IAttestation::holderOfReturn { order: FixedBytes<24>, until: u64 }
@@ -566,6 +596,7 @@ events! {
     IOffers::OfferCancelled [offer: B256, owner: Address] {}
     IOffers::EscrowBound [] { escrow: Address }
     IOffers::ProtocolFeeSet [] { fee: Fee }
+    IOffers::OfferDerived [offer: B256, order: B256] { royalties: Vec<Royalty> }
     IUsage::PolicyPublished [policy: B256, publisher: Address] { terms: Policy }
     IBonds::Bonded [operator: Address, payer: Address] { amount: U256 }
     IBonds::Unbonding [operator: Address] { amount: U256, until: u64 }
@@ -585,6 +616,8 @@ events! {
     IGovernance::EscrowPaused [escrow: Address] {}
     IUsage::EscrowBound [] { escrow: Address }
     IAttestation::OperatorsChanged [] { added: Vec<Address>, removed: Vec<Address>, quorum: u16 }
+    IAttestation::WeightsSet [] { weights: Vec<IAttestation::Weight>, quorum: u16 }
+    IAttestation::Abstained [order: B256, operator: Address] { phase: u8, attempt: u8, reason: u16 }
     IAttestation::FeeChanged [] { fee: U256 }
     IAttestation::EscrowBound [] { escrow: Address }
     IAttestation::VerdictAdmitted [order: B256, phase: u8, digest: B256] { reason: u16, signers: Vec<Address> }
@@ -605,6 +638,8 @@ events! {
     }
     IEscrow::DisputeResolved [order: B256, challenger: Address] { reason: u16, reward: U256 }
     IEscrow::ResolverSet [] { resolver: Address }
+    IEscrow::OrderToppedUp [order: B256, payer: Address] { duration: u32, amount: U256 }
+    IEscrow::OutputReleased [order: B256] {}
     IEscrow::UsesRestored [order: B256] {}
     IEscrow::FeeShared [order: B256, token: Address] { amount: U256, operators: Vec<Address> }
     IEscrow::Credited [account: Address, token: Address] { amount: U256 }
@@ -663,6 +698,7 @@ mod tests {
                 offer: Offer::sample(seed),
                 any: u32::sample(seed),
                 signature: Bytes::sample(seed),
+                royalties: Vec::sample(seed),
             }
         }
     }
@@ -797,6 +833,7 @@ mod tests {
                 offer: leg.offer.clone(),
                 any: leg.policy.any,
                 signature: leg.signature.clone(),
+                royalties: leg.royalties.clone(),
             });
             assert_eq!(
                 read,

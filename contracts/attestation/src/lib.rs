@@ -18,14 +18,14 @@ pub mod rules;
 
 use alloc::{vec, vec::Vec};
 
-use alloy_primitives::{Address, B256, U8, U16, U64, U256};
+use alloy_primitives::{Address, B256, U8, U16, U32, U64, U256};
 use stylus_sdk::{
     ArbResult,
     call::RawCall,
     host::VM,
     prelude::*,
     storage::{
-        StorageAddress, StorageB256, StorageMap, StorageU8, StorageU16, StorageU64, StorageU256,
+        StorageAddress, StorageB256, StorageMap, StorageU16, StorageU32, StorageU64, StorageU256,
     },
 };
 use vouch_abi::{
@@ -36,21 +36,24 @@ use vouch_abi::{
     wire::Event,
 };
 
-use crate::rules::{Admitted, Holder, MAX_OPERATORS, Signed};
+use crate::rules::{Admitted, Holder, MAX_OPERATORS, Seat, Signed};
 
 /// The contract's storage.
 #[storage]
 pub struct Attestation {
     governor: StorageAddress,
     escrow: StorageAddress,
-    /// In one word with the escrow: every verdict needs both.
+    /// What the signatures of a verdict must weigh together. In one word with the escrow: every verdict needs
+    /// both.
     quorum: StorageU16,
     count: StorageU16,
+    /// What the signatures of all operators weigh together.
+    weight: StorageU16,
     /// Counts the changes of operators and quorum.
     epoch: StorageU64,
     fee: StorageU256,
-    /// Each operator's place among them, from 1; zero for everybody else.
-    places: StorageMap<Address, StorageU8>,
+    /// [`Seat`]s by operator.
+    seats: StorageMap<Address, StorageU32>,
     operators: StorageMap<U8, StorageAddress>,
     /// Who has signed a batch: [`Admitted`]s by root.
     batches: StorageMap<B256, StorageB256>,
@@ -96,6 +99,14 @@ impl Attestation {
                 call::returns::<IAttestation::signersOfCall>(signers)
             },
             call: IAttestation::setOperatorsCall => self.set_operators(call.added, call.removed, call.quorum),
+            call: IAttestation::setWeightsCall => self.set_weights(call.weights, call.quorum),
+            call: IAttestation::abstainCall => self.abstain(call),
+            call: IAttestation::weightOfCall => {
+                call::returns::<IAttestation::weightOfCall>(self.seat(call.account).weight)
+            },
+            call: IAttestation::totalWeightCall => {
+                call::returns::<IAttestation::totalWeightCall>(self.weight.get().to())
+            },
             call: IAttestation::expelCall => self.expel(call.operator),
             call: IAttestation::bondsCall => {
                 call::returns::<IAttestation::bondsCall>(self.bonds.get())
@@ -213,7 +224,7 @@ impl Attestation {
             signatures,
             self.quorum.get().to(),
             |input| self.recover(input),
-            |signer| self.is_operator(signer),
+            |signer| self.seat(signer).weight,
         )?;
         Ok((signers, unknown))
     }
@@ -231,8 +242,8 @@ impl Attestation {
 
     fn remember(&mut self, root: B256, signers: &[Address]) {
         let bits = signers.iter().fold(0u64, |bits, signer| {
-            let place: u32 = self.places.get(*signer).to();
-            bits | 1u64.rotate_left(place.wrapping_sub(1))
+            let place = self.seat(*signer).place;
+            bits | 1u64.rotate_left(u32::from(place).wrapping_sub(1))
         });
         let admitted = Admitted {
             epoch: self.epoch.get().to(),
@@ -246,7 +257,17 @@ impl Attestation {
     }
 
     fn is_operator(&self, account: Address) -> bool {
-        !self.places.get(account).is_zero()
+        self.seat(account).place != 0
+    }
+
+    fn seat(&self, account: Address) -> Seat {
+        Seat::unpack(self.seats.get(account).to())
+    }
+
+    /// Returns what was there before.
+    fn seat_at(&mut self, account: Address, seat: Seat) -> Seat {
+        let before = self.seats.replace(account, U32::from(seat.pack()));
+        Seat::unpack(before.to())
     }
 
     fn recover(&self, input: &[u8; 128]) -> Address {
@@ -290,40 +311,89 @@ impl Attestation {
             }
             self.operators.insert(U8::from(count), account);
             count = count.saturating_add(1);
-            if !self.places.replace(account, U8::from(count)).is_zero() {
+            // At most [`MAX_OPERATORS`].
+            let seat = Seat {
+                place: count as u8,
+                weight: 1,
+            };
+            if self.seat_at(account, seat).place != 0 {
                 return Err(IAttestation::AlreadyOperator { account }.into());
             }
+            self.reweigh(account, 0, 1)?;
         }
-        rules::check_quorum(quorum, count)?;
-        self.end_epoch(count, added, removed, quorum);
-        Ok(())
-    }
-
-    /// Takes an operator out; whether it was one. There were `count`.
-    fn remove(&mut self, signer: Address, count: u16) -> bool {
-        let place = self.places.replace(signer, U8::ZERO);
-        if place.is_zero() {
-            return false;
-        }
-        // The last one takes the place, so that places stay without gaps.
-        let last = self.operators.take(U8::from(count.saturating_sub(1)));
-        if last != signer {
-            self.operators.insert(place.wrapping_sub(U8::ONE), last);
-            self.places.insert(last, place);
-        }
-        true
-    }
-
-    /// What was remembered of the old operators is worth nothing any more.
-    fn end_epoch(&mut self, count: u16, added: Vec<Address>, removed: Vec<Address>, quorum: u16) {
         self.count.set(U16::from(count));
-        self.quorum.set(U16::from(quorum));
-        self.epoch.set(self.epoch.get().wrapping_add(U64::ONE));
+        self.end_epoch(quorum)?;
         self.log(&IAttestation::OperatorsChanged {
             added,
             removed,
             quorum,
         });
+        Ok(())
+    }
+
+    fn reweigh(&mut self, operator: Address, from: u16, to: u16) -> Result<(), Revert> {
+        let total = rules::reweigh(self.weight.get().to(), operator, from, to)?;
+        self.weight.set(U16::from(total));
+        Ok(())
+    }
+
+    fn set_weights(&mut self, weights: Vec<IAttestation::Weight>, quorum: u16) -> Answer {
+        self.only_governor()?;
+        for &IAttestation::Weight { operator, weight } in &weights {
+            let seat = self.seat(operator);
+            if seat.place == 0 {
+                return Err(IAttestation::NotOperator { signer: operator }.into());
+            }
+            self.reweigh(operator, seat.weight, weight)?;
+            self.seat_at(operator, Seat { weight, ..seat });
+        }
+        self.end_epoch(quorum)?;
+        self.log(&IAttestation::WeightsSet { weights, quorum });
+        Ok(vec![])
+    }
+
+    fn abstain(&mut self, call: IAttestation::abstainCall) -> Answer {
+        let operator = self.vm().msg_sender();
+        if !self.is_operator(operator) {
+            return Err(IAttestation::NotOperator { signer: operator }.into());
+        }
+        rules::check_abstention(call.reason)?;
+        self.log(&IAttestation::Abstained {
+            order: call.order,
+            operator,
+            phase: call.phase,
+            attempt: call.attempt,
+            reason: call.reason,
+        });
+        Ok(vec![])
+    }
+
+    /// Takes an operator out; whether it was one. There were `count`.
+    fn remove(&mut self, signer: Address, count: u16) -> bool {
+        let left = self.seat_at(signer, Seat::default());
+        if left.place == 0 {
+            return false;
+        }
+        let total = self.weight.get().saturating_sub(U16::from(left.weight));
+        self.weight.set(total);
+        // The last one takes the place, so that places stay without gaps.
+        let last = self.operators.take(U8::from(count.saturating_sub(1)));
+        if last != signer {
+            let place = left.place;
+            self.operators.insert(U8::from(place.wrapping_sub(1)), last);
+            let seat = self.seat(last);
+            self.seat_at(last, Seat { place, ..seat });
+        }
+        true
+    }
+
+    /// Sets a quorum that the operators can reach. What was remembered of the old ones is worth nothing any
+    /// more.
+    fn end_epoch(&mut self, quorum: u16) -> Result<(), Revert> {
+        rules::check_quorum(quorum, self.weight.get().to())?;
+        self.quorum.set(U16::from(quorum));
+        self.epoch.set(self.epoch.get().wrapping_add(U64::ONE));
+        Ok(())
     }
 
     fn expel(&mut self, operator: Address) -> Answer {
@@ -334,8 +404,13 @@ impl Attestation {
         let count: u16 = self.count.get().to();
         let removed = self.remove(operator, count);
         if removed {
-            let quorum = self.quorum.get().to();
-            self.end_epoch(count.saturating_sub(1), vec![], vec![operator], quorum);
+            self.count.set(U16::from(count.saturating_sub(1)));
+            self.epoch.set(self.epoch.get().wrapping_add(U64::ONE));
+            self.log(&IAttestation::OperatorsChanged {
+                added: vec![],
+                removed: vec![operator],
+                quorum: self.quorum.get().to(),
+            });
         }
         call::returns::<IAttestation::expelCall>(removed)
     }

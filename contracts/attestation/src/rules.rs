@@ -9,6 +9,7 @@ use vouch_abi::{
     merkle,
     signature::{LENGTH, recovery_input},
 };
+use vouch_protocol::Class;
 
 /// Most operators there may be: a remembered quorum is a bit for each.
 pub const MAX_OPERATORS: u16 = 64;
@@ -92,8 +93,8 @@ impl Admitted {
     }
 }
 
-/// The signers of a digest: operators only, each once, in ascending order, at least `quorum`.
-/// `recover` is the precompile, zero where it finds no signer.
+/// The signers of a digest: operators only, each once, in ascending order, who weigh at least `quorum`
+/// together. `recover` is the precompile, zero where it finds no signer; `weight_of` is zero for who is no operator.
 ///
 /// # Errors
 /// `InvalidSignature`, `SignersNotAscending`, `NotOperator`, `QuorumNotReached`.
@@ -102,9 +103,10 @@ pub fn signers(
     signatures: &[u8],
     quorum: u16,
     recover: impl Fn(&[u8; 128]) -> Address,
-    is_operator: impl Fn(Address) -> bool,
+    weight_of: impl Fn(Address) -> u16,
 ) -> Result<Vec<Address>, Revert> {
     let mut signers = Vec::new();
+    let mut found = 0_u16;
     let mut previous = Address::ZERO;
     for (index, signature) in signatures.chunks(LENGTH).enumerate() {
         let signer = recovery_input(digest, signature).map(|input| recover(&input));
@@ -116,13 +118,15 @@ pub fn signers(
         if next <= previous {
             return Err(IAttestation::SignersNotAscending { previous, next }.into());
         }
-        if !is_operator(next) {
+        let weight = weight_of(next);
+        if weight == 0 {
             return Err(IAttestation::NotOperator { signer: next }.into());
         }
+        // All weights together fit.
+        found = found.saturating_add(weight);
         signers.push(next);
         previous = next;
     }
-    let found = u16::try_from(signers.len()).unwrap_or(u16::MAX);
     if found < quorum {
         return Err(IAttestation::QuorumNotReached {
             expected: quorum,
@@ -137,11 +141,60 @@ pub fn signers(
 ///
 /// # Errors
 /// `InvalidQuorum`.
-pub fn check_quorum(quorum: u16, operators: u16) -> Result<(), Revert> {
-    if quorum == 0 || quorum > operators {
-        return Err(IAttestation::InvalidQuorum { quorum, operators }.into());
+pub fn check_quorum(quorum: u16, weight: u16) -> Result<(), Revert> {
+    if quorum == 0 || quorum > weight {
+        return Err(IAttestation::InvalidQuorum { quorum, weight }.into());
     }
     Ok(())
+}
+
+/// An operator's place among them, from 1, and what its signature weighs; zeros for everybody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seat {
+    /// From 1.
+    pub place: u8,
+    /// At least 1.
+    pub weight: u16,
+}
+
+impl Seat {
+    /// `weight (2 bytes) || place (1)`
+    pub fn pack(self) -> u32 {
+        u32::from(self.weight) << 8 | u32::from(self.place)
+    }
+
+    /// Reads what [`Self::pack`] wrote.
+    pub const fn unpack(number: u32) -> Self {
+        let [_, high, low, place] = number.to_be_bytes();
+        let weight = u16::from_be_bytes([high, low]);
+        Self { place, weight }
+    }
+}
+
+/// The weight of all operators after one of them weighs another.
+///
+/// # Errors
+/// `InvalidWeight`.
+pub fn reweigh(total: u16, operator: Address, from: u16, to: u16) -> Result<u16, Revert> {
+    let rest = total.saturating_sub(from);
+    rest.checked_add(to).filter(|_| to != 0).ok_or_else(|| {
+        IAttestation::InvalidWeight {
+            operator,
+            weight: to,
+        }
+        .into()
+    })
+}
+
+/// Refuses to abstain from what can be decided.
+///
+/// # Errors
+/// `Conclusive`, also for numbers that are no reason.
+pub fn check_abstention(reason: u16) -> Result<(), Revert> {
+    match Class::of(reason) {
+        Some(class) if !class.is_conclusive() => Ok(()),
+        _ => Err(IAttestation::Conclusive { reason }.into()),
+    }
 }
 
 /// Whether the verdict starts an order, and so takes its devices.
@@ -247,8 +300,8 @@ mod tests {
     }
 
     fn verify(signatures: &[u8], quorum: u16) -> Result<Vec<Address>, Revert> {
-        let is_operator = |signer| (1..=3).any(|n| signer == Address::with_last_byte(n));
-        signers(DIGEST, signatures, quorum, recover, is_operator)
+        let weight_of = |signer| (1..=3).any(|n| signer == Address::with_last_byte(n)).into();
+        signers(DIGEST, signatures, quorum, recover, weight_of)
     }
 
     fn invalid(index: usize) -> Result<Vec<Address>, Revert> {
@@ -322,7 +375,7 @@ mod tests {
         let with_s = |s: U256| {
             let mut bytes = signature(1);
             bytes[32..64].copy_from_slice(&s.to_be_bytes::<32>());
-            signers(DIGEST, &bytes, 1, |_| Address::with_last_byte(1), |_| true)
+            signers(DIGEST, &bytes, 1, |_| Address::with_last_byte(1), |_| 1)
         };
         assert!(with_s(half).is_ok());
         assert_eq!(with_s(half + U256::from(1)), invalid(0));
@@ -377,9 +430,67 @@ mod tests {
     fn quorums_nobody_or_anybody_could_reach_are_refused() {
         assert_eq!(check_quorum(1, 1), Ok(()));
         assert_eq!(check_quorum(3, 3), Ok(()));
-        for (quorum, operators) in [(0, 3), (4, 3), (1, 0), (0, 0)] {
-            let expected = IAttestation::InvalidQuorum { quorum, operators };
-            assert_eq!(check_quorum(quorum, operators), Err(expected.into()));
+        for (quorum, weight) in [(0, 3), (4, 3), (1, 0), (0, 0)] {
+            let expected = IAttestation::InvalidQuorum { quorum, weight };
+            assert_eq!(check_quorum(quorum, weight), Err(expected.into()));
+        }
+    }
+
+    #[test]
+    fn signatures_count_what_their_operators_weigh() {
+        let weighing = |weights: [u16; 3], numbers: &[u8], quorum| {
+            let signatures: Vec<u8> = numbers.iter().flat_map(|n| signature(*n)).collect();
+            let weight_of = |signer: Address| {
+                let place = usize::from(signer.0[19]).checked_sub(1);
+                place
+                    .and_then(|place| weights.get(place))
+                    .copied()
+                    .unwrap_or(0)
+            };
+            signers(DIGEST, &signatures, quorum, recover, weight_of).map(|signers| signers.len())
+        };
+        let missing =
+            |expected, found| Err(IAttestation::QuorumNotReached { expected, found }.into());
+        assert_eq!(
+            weighing([5, 1, 1], &[1], 4),
+            Ok(1),
+            "one that weighs enough"
+        );
+        assert_eq!(weighing([5, 1, 1], &[2, 3], 4), missing(4, 2));
+        assert_eq!(
+            weighing([u16::MAX; 3], &[1, 2, 3], u16::MAX),
+            Ok(3),
+            "sums do not wrap"
+        );
+        let expected = IAttestation::NotOperator {
+            signer: Address::with_last_byte(2),
+        };
+        assert_eq!(
+            weighing([5, 0, 1], &[1, 2], 4),
+            Err(expected.into()),
+            "none of weight 0"
+        );
+    }
+
+    #[test]
+    fn weights_are_at_least_one_and_fit_together() {
+        let operator = Address::with_last_byte(1);
+        let refused = |weight| Err(IAttestation::InvalidWeight { operator, weight }.into());
+        assert_eq!(reweigh(10, operator, 1, 4), Ok(13));
+        assert_eq!(reweigh(10, operator, 4, 1), Ok(7));
+        assert_eq!(reweigh(10, operator, 1, 0), refused(0));
+        assert_eq!(reweigh(1, operator, 1, u16::MAX), Ok(u16::MAX));
+        assert_eq!(reweigh(2, operator, 1, u16::MAX), refused(u16::MAX));
+    }
+
+    #[test]
+    fn only_what_is_not_conclusive_can_be_abstained_from() {
+        for reason in [300, 404, 502] {
+            assert_eq!(check_abstention(reason), Ok(()));
+        }
+        for reason in [0, 100, 113, 200, 212, 600, u16::MAX] {
+            let expected = IAttestation::Conclusive { reason };
+            assert_eq!(check_abstention(reason), Err(expected.into()));
         }
     }
 
@@ -437,6 +548,12 @@ mod tests {
         }
 
         #[test]
+        fn seats_round_trip(place: u8, weight: u16) {
+            let seat = Seat { place, weight };
+            prop_assert_eq!(Seat::unpack(seat.pack()), seat);
+        }
+
+        #[test]
         fn admitted_quorums_round_trip(epoch: u64, signers: u64) {
             let admitted = Admitted { epoch, signers };
             prop_assert_eq!(Admitted::unpack(admitted.pack()), admitted);
@@ -447,7 +564,7 @@ mod tests {
             if let Ok(Signed::Batch { siblings, .. }) = Signed::read(&bytes) {
                 let _ = root(DIGEST, siblings);
             }
-            let _ = signers(DIGEST, &bytes, 1, |_| Address::ZERO, |_| true);
+            let _ = signers(DIGEST, &bytes, 1, |_| Address::ZERO, |_| 1);
         }
     }
 }

@@ -320,12 +320,8 @@ fn removed_operators_sign_no_more() {
 fn construct_errors_when_the_quorum_is_out_of_reach() {
     for (operators, quorum) in [(&OPERATORS[..], 4), (&OPERATORS[..], 0), (&[], 0), (&[], 1)] {
         let mut contract = Attestation::from(&TestVM::new());
-        let operators_count = operators.len() as u16;
-        let expected: Revert = IAttestation::InvalidQuorum {
-            quorum,
-            operators: operators_count,
-        }
-        .into();
+        let weight = operators.len() as u16;
+        let expected: Revert = IAttestation::InvalidQuorum { quorum, weight }.into();
         assert_eq!(
             contract.answer(&construct(operators, quorum)),
             Err(expected)
@@ -385,4 +381,103 @@ fn contract_bonds_expels_at_once_whatever_the_quorum() {
     assert_eq!(count, Ok(0));
     let quorum = world.send(OTHER, &IAttestation::quorumCall {});
     assert_eq!(quorum, Ok(1), "nobody reaches it now");
+}
+
+#[test]
+fn weights_are_the_governor_s_to_set_and_end_what_was_remembered() {
+    let mut world = World::new();
+    let weigh = |operator, weight, quorum| IAttestation::setWeightsCall {
+        weights: vec![IAttestation::Weight { operator, weight }],
+        quorum,
+    };
+    let [one, other, _] = OPERATORS;
+    let expected = IAttestation::NotGovernor { caller: OTHER };
+    assert_eq!(world.refused(OTHER, &weigh(one, 2, 2)), expected.into());
+    let expected = IAttestation::NotOperator { signer: OTHER };
+    assert_eq!(
+        world.refused(GOVERNOR, &weigh(OTHER, 2, 2)),
+        expected.into()
+    );
+    for weight in [0, u16::MAX] {
+        let expected = IAttestation::InvalidWeight {
+            operator: one,
+            weight,
+        };
+        assert_eq!(
+            world.refused(GOVERNOR, &weigh(one, weight, 1)),
+            expected.into()
+        );
+    }
+    let expected = IAttestation::InvalidQuorum {
+        quorum: 8,
+        weight: 7,
+    };
+    assert_eq!(world.refused(GOVERNOR, &weigh(one, 5, 8)), expected.into());
+
+    world.send(GOVERNOR, &weigh(one, 5, 4)).unwrap();
+    let weight = |world: &mut World, account| {
+        let question = IAttestation::weightOfCall { account };
+        world.send(OTHER, &question).unwrap()
+    };
+    assert_eq!(weight(&mut world, one), 5);
+    assert_eq!(weight(&mut world, other), 1);
+    assert_eq!(weight(&mut world, OTHER), 0);
+    let total = IAttestation::totalWeightCall {};
+    assert_eq!(world.send(OTHER, &total), Ok(7));
+    let expected = IAttestation::QuorumNotReached {
+        expected: 4,
+        found: 1,
+    };
+    assert_eq!(
+        world.admit(&verdict(1, 1, 0), &[other]),
+        Err(expected.into())
+    );
+    world.admit(&verdict(1, 1, 0), &[one]).unwrap();
+
+    // The last takes the place of who is removed, and keeps what it weighs.
+    world.send(GOVERNOR, &weigh(OPERATORS[2], 3, 4)).unwrap();
+    let remove = IAttestation::setOperatorsCall {
+        added: vec![],
+        removed: vec![one],
+        quorum: 4,
+    };
+    world.send(GOVERNOR, &remove).unwrap();
+    assert_eq!(world.send(OTHER, &total), Ok(4));
+    assert_eq!(weight(&mut world, OPERATORS[2]), 3);
+    assert_eq!(weight(&mut world, one), 0);
+    // Whoever comes back weighs as anybody does.
+    world.bonded(one, true);
+    let add = IAttestation::setOperatorsCall {
+        added: vec![one],
+        removed: vec![],
+        quorum: 4,
+    };
+    world.send(GOVERNOR, &add).unwrap();
+    assert_eq!(weight(&mut world, one), 1);
+}
+
+#[test]
+fn operators_abstain_by_event_and_from_nothing_that_can_be_decided() {
+    let mut world = World::new();
+    let abstain = |reason| IAttestation::abstainCall {
+        order: B256::repeat_byte(7),
+        phase: 2,
+        attempt: 1,
+        reason,
+    };
+    let expected = IAttestation::NotOperator { signer: OTHER };
+    assert_eq!(world.refused(OTHER, &abstain(401)), expected.into());
+    for reason in [0, 113, 200] {
+        let expected = IAttestation::Conclusive { reason };
+        assert_eq!(
+            world.refused(OPERATORS[1], &abstain(reason)),
+            expected.into()
+        );
+    }
+    world.send(OPERATORS[1], &abstain(401)).unwrap();
+    let (topics, _) = world.vm.get_emitted_logs().pop().unwrap();
+    assert_eq!(
+        topics[1..],
+        [B256::repeat_byte(7), OPERATORS[1].into_word()]
+    );
 }

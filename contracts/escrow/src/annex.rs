@@ -6,14 +6,20 @@ use alloc::{string::String, vec, vec::Vec};
 use alloy_primitives::B256;
 use stylus_sdk::prelude::*;
 use vouch_abi::{
-    IAttestation, IContract, IEscrow, IOffers, IUsage, Terms, Verdict,
+    Counters, IAttestation, IContract, IEscrow, IOffers, IUsage, Policy, Receipt, Terms, Verdict,
     call::{self, Answer, CONSTRUCTOR, Revert, SolCall},
     codec::{Codec, Reader},
-    terms::{invalid, is_share},
+    id,
+    terms::{checked_total, extend, invalid, uses_offer},
 };
 use vouch_protocol::clause::{Clause, Clauses};
 
-use crate::{Escrow, dispute, flows::Flows};
+use crate::{
+    Escrow, dispute,
+    flows::Flows,
+    money,
+    rules::{Record, State},
+};
 
 /// The address of a bundle is announced, not the bundle.
 const MAX_URI: usize = 2048;
@@ -54,7 +60,9 @@ impl Escrow {
             // Deployers construct everything; here there is nothing to construct.
             CONSTRUCTOR => Ok(vec![]),
             IEscrow::submitEvidenceCall::SELECTOR
+            | IEscrow::topUpCall::SELECTOR
             | IEscrow::settleCall::SELECTOR
+            | IEscrow::releaseOutputCall::SELECTOR
             | IEscrow::disputeCall::SELECTOR
             | IEscrow::resolveCall::SELECTOR
             | IEscrow::refundCall::SELECTOR
@@ -75,12 +83,23 @@ impl Escrow {
         let malformed = || call::malformed(selector);
         let order = self.named(arguments).ok_or_else(malformed)?;
         let mut rest = Reader::new(arguments);
-        let terms = Terms::read(&mut rest);
+        let (terms, record) = self.ordered(order, &mut rest);
         match selector {
             IEscrow::submitEvidenceCall::SELECTOR => {
                 let announced = Announced::read(&mut rest);
                 let announced = rest.value(announced).ok_or_else(malformed)?;
                 self.submit_evidence(order, &terms, announced)
+            }
+            IEscrow::topUpCall::SELECTOR => {
+                let duration = u32::read(&mut rest);
+                let duration = rest.value(duration).ok_or_else(malformed)?;
+                self.top_up(order, terms, &record, duration, flows)
+            }
+            IEscrow::releaseOutputCall::SELECTOR => {
+                let policies = Vec::read(&mut rest);
+                let said = (Receipt::read(&mut rest), Verdict::read(&mut rest));
+                let (receipt, verdict) = rest.value(said).ok_or_else(malformed)?;
+                self.release_output(order, &terms, &record, &policies, &receipt, verdict)
             }
             IEscrow::settleCall::SELECTOR => {
                 let verdict = Verdict::read(&mut rest);
@@ -138,6 +157,34 @@ impl Escrow {
         Ok(vec![])
     }
 
+    fn top_up(
+        &mut self,
+        order: B256,
+        mut terms: Terms,
+        record: &Record,
+        duration: u32,
+        flows: &mut Flows,
+    ) -> Answer {
+        self.enter()?;
+        let now = self.vm().block_timestamp();
+        let longer = record.top_up(&order, &terms, duration, now)?;
+        let before = money::locked(&terms);
+        extend(&mut terms, longer.topped_up)
+            .and_then(|()| checked_total(&terms))
+            .ok_or_else(|| invalid("total"))?;
+        let amount = money::locked(&terms).saturating_sub(before);
+        self.keep(order, &longer);
+        self.owe(terms.token, &amount)?;
+        self.log(&IEscrow::OrderToppedUp {
+            order,
+            payer: self.vm().msg_sender(),
+            duration,
+            amount,
+        });
+        flows.take(terms.token, amount);
+        Ok(vec![])
+    }
+
     fn settle(
         &mut self,
         order: B256,
@@ -161,11 +208,68 @@ impl Escrow {
     ) -> Result<(Verdict, B256), Revert> {
         let expected = self.disputable.get(order);
         let question = IAttestation::digestOfCall { verdict };
-        let found = self.ask(self.attestation.get(), &call::encode(&question))?;
+        self.is_digest(&question, expected)?;
+        Ok((question.verdict, expected))
+    }
+
+    fn is_digest(&self, of: &IAttestation::digestOfCall, expected: B256) -> Result<(), Revert> {
+        let found = self.ask(self.attestation.get(), &call::encode(of))?;
         if found != expected {
             return Err(IEscrow::VerdictMismatch { expected, found }.into());
         }
-        Ok((question.verdict, expected))
+        Ok(())
+    }
+
+    fn release_output(
+        &mut self,
+        order: B256,
+        terms: &Terms,
+        record: &Record,
+        policies: &[Policy],
+        receipt: &Receipt,
+        verdict: Verdict,
+    ) -> Answer {
+        self.enter()?;
+        let left = match record.state {
+            // Nothing that anybody vouches for.
+            State::Refunded => Counters::default(),
+            _ => {
+                record.expect(&order, State::Settled)?;
+                let (expected, found) = (record.receipt, id::receipt_id(receipt));
+                if found != expected {
+                    return Err(IEscrow::ReceiptMismatch { expected, found }.into());
+                }
+                let question = IAttestation::digestOfCall { verdict };
+                self.is_digest(&question, receipt.verdict)?;
+                question.verdict.counters
+            }
+        };
+        if self.released.replace(order, true) {
+            return Err(IEscrow::AlreadyReleased { order }.into());
+        }
+        let mut policies = policies.iter();
+        for leg in &terms.legs {
+            let counts = Clauses(leg.clauses).intersection(Clauses::TOTALS);
+            if counts.is_empty() {
+                continue;
+            }
+            let policy = policies.next().ok_or_else(|| invalid("policies"))?;
+            let (expected, found) = (leg.policy, id::policy_id(policy));
+            if found != expected {
+                return Err(IUsage::PolicyMismatch { expected, found }.into());
+            }
+            let call = IUsage::releaseOutputCall {
+                policy: expected,
+                outputBytes: policy.outputBytes.saturating_sub(left.outputBytes),
+                outputRows: policy.outputRows.saturating_sub(left.outputRows),
+            };
+            self.call(self.usage.get(), &call::encode(&call))?;
+        }
+        if policies.next().is_some() {
+            return Err(invalid("policies"));
+        }
+        self.log(&IEscrow::OutputReleased { order });
+        Ok(vec![])
     }
 
     /// Gives back volume and uses of a refunded order: a call of its own, so that a refund touches
@@ -174,7 +278,7 @@ impl Escrow {
         self.enter()?;
         let restored = self.record(order).restore(&order)?;
         self.keep(order, &restored);
-        let used = terms.legs.iter().filter(|leg| !is_share(leg));
+        let used = terms.legs.iter().filter(|leg| uses_offer(leg));
         let offers = used.map(|leg| leg.offer).collect();
         self.call(
             self.offers.get(),

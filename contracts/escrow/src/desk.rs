@@ -168,6 +168,7 @@ impl Escrow {
             startedAt: record.started_at,
             finishedAt: record.finished_at,
             beatAt: record.beat_at,
+            toppedUp: record.topped_up,
             commitment: match record.state {
                 State::Finished | State::Disputed => self.disputable.get(order),
                 _ => record.receipt,

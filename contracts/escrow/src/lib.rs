@@ -48,10 +48,14 @@ use vouch_abi::{
     call::{self, Answer, CONSTRUCTOR, Revert, SolCall},
     codec::{Codec, Reader},
     pack::unpack,
+    terms::extend,
     wire::Event,
 };
 
-use crate::{flows::Flows, rules::State};
+use crate::{
+    flows::Flows,
+    rules::{Record, State},
+};
 
 /// The contract's storage.
 #[storage]
@@ -75,6 +79,8 @@ pub struct Escrow {
     /// Decides disputes that are opened; zero: none can be.
     resolver: StorageAddress,
     disputes: StorageMap<B256, Disputed>,
+    /// Ended orders whose unneeded output was given back.
+    released: StorageMap<B256, StorageBool>,
 }
 
 /// A [`Dispute`](vouch_abi::Dispute) in two words.
@@ -180,16 +186,15 @@ impl Escrow {
         let malformed = || call::malformed(selector);
         let order = self.named(arguments).ok_or_else(malformed)?;
         let mut rest = Reader::new(arguments);
-        let terms = Terms::read(&mut rest);
+        let (terms, record) = self.ordered(order, &mut rest);
         match selector {
             IEscrow::submitVerdictCall::SELECTOR => {
                 let said = (Verdict::read(&mut rest), Bytes::read(&mut rest));
                 let (verdict, signatures) = rest.value(said).ok_or_else(malformed)?;
-                self.submit_verdict(order, &terms, verdict, signatures, flows)
+                self.submit_verdict(order, &terms, &record, verdict, signatures, flows)
             }
             _ => {
                 rest.value(()).ok_or_else(malformed)?;
-                let record = self.record(order);
                 match selector {
                     IEscrow::acceptCall::SELECTOR => self.accept(order, &terms, &record, flows),
                     // What disputes left to pay back, the annex knows.
@@ -198,6 +203,15 @@ impl Escrow {
                 }
             }
         }
+    }
+
+    /// The terms that stand first in a call, with what was paid for since the order was placed, and its record.
+    pub(crate) fn ordered(&self, order: B256, from: &mut Reader<'_>) -> (Terms, Record) {
+        let mut terms = Terms::read(from);
+        let record = self.record(order);
+        // It fitted when it was paid for.
+        let _ = extend(&mut terms, record.topped_up);
+        (terms, record)
     }
 
     /// Has the annex answer, on this contract's storage.

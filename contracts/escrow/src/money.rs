@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use alloy_primitives::U256;
 use vouch_abi::{
     Terms,
-    terms::{checked_scale, checked_share, divide, is_compute, is_share},
+    terms::{checked_scale, checked_share, divide, is_compute, is_share, uses_offer},
 };
 use vouch_protocol::clause::{Clauses, LegClauses};
 
@@ -52,6 +52,12 @@ impl Split {
                 checked_share(&shared, rate)
                     .unwrap_or(leg.amount)
                     .min(leg.amount)
+            } else if !uses_offer(leg) {
+                // A royalty: paid where the rest of the price is.
+                let mut before = terms.legs.iter().zip(&paid);
+                let due =
+                    before.any(|(sold, paid)| sold.offer == leg.offer && !U256::is_zero(paid));
+                if due { leg.amount } else { U256::ZERO }
             } else if !held.map_or(compute, |held| held.leg(index).covers(due)) {
                 U256::ZERO
             } else if compute {

@@ -55,12 +55,14 @@ impl Escrow {
             }
             .into());
         }
+        let (workload, publisher) = terms::workload(&terms);
         let wanted = IUsage::Use {
             buyer,
             provider: terms.provider,
             purpose: terms.purpose,
             maxDuration: terms.maxDuration,
-            workload: terms::workload(&terms),
+            workload,
+            publisher,
         };
         let reserve = wire::forward_request(&wanted, request, count);
         self.call(self.usage.get(), &reserve)?;
@@ -112,13 +114,13 @@ impl Escrow {
         &mut self,
         order: B256,
         terms: &Terms,
+        record: &Record,
         verdict: Verdict,
         signatures: Bytes,
         flows: &mut Flows,
     ) -> Answer {
         self.enter()?;
         let now = self.vm().block_timestamp();
-        let record = self.record(order);
         let effect = record.judge(&order, terms, &verdict, now)?;
         if !matches!(effect, Effect::Reject { .. }) {
             let expected = self.sha256(&terms::inputs(terms))?;

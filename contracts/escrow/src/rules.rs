@@ -11,8 +11,12 @@
 //!
 //! Up to and including its deadline a state can be left forwards only, afterwards by refund only.
 
-use alloy_primitives::{Address, B256};
-use vouch_abi::{IEscrow, Terms, Verdict, call::Revert, terms::is_compute};
+use alloy_primitives::{Address, B256, U256};
+use vouch_abi::{
+    IEscrow, Terms, Verdict,
+    call::Revert,
+    terms::{invalid, is_compute},
+};
 use vouch_protocol::{
     Class, Phase,
     clause::{Clauses, LegClauses},
@@ -69,6 +73,8 @@ pub struct Record {
     pub finished_at: u64,
     /// When the last heartbeat that counts was observed; zero without one.
     pub beat_at: u64,
+    /// Seconds of compute that were paid for after the order was placed.
+    pub topped_up: u32,
     /// Refunded: volume and uses were given back.
     pub restored: bool,
     /// Settled: the receipt's id, whose first byte is zero. Then nothing else is kept.
@@ -100,6 +106,7 @@ impl Record {
             started_at: 0,
             finished_at: 0,
             beat_at: 0,
+            topped_up: 0,
             restored: false,
             receipt: B256::ZERO,
         }
@@ -142,6 +149,29 @@ impl Record {
         self.expect_phase(order, phase)?;
         only_provider(terms, caller)?;
         before(self.deadline(terms), now)
+    }
+
+    /// Locks money for `duration` more seconds of compute.
+    ///
+    /// # Errors
+    /// `WrongState`, `DeadlinePassed`, `InvalidOrder` where all seconds together do not fit.
+    pub fn top_up(
+        &self,
+        order: &B256,
+        terms: &Terms,
+        duration: u32,
+        now: u64,
+    ) -> Result<Self, Revert> {
+        if !matches!(self.state, State::Placed | State::Accepted | State::Running) {
+            return Err(self.wrong(order, State::Running));
+        }
+        before(self.deadline(terms), now)?;
+        let topped_up = self.topped_up.checked_add(duration);
+        let topped_up = topped_up.filter(|_| duration != 0);
+        Ok(Self {
+            topped_up: topped_up.ok_or_else(|| invalid("duration"))?,
+            ..*self
+        })
     }
 
     /// What a verdict would do, if a quorum signed it.
@@ -372,46 +402,44 @@ impl Record {
         .into()
     }
 
-    /// `state (1 byte) || since_block (8) || started_at (8) || finished_at (8) || restored (1) || beat_at (5) ||
-    /// zero (1)`: five bytes of seconds reach beyond the year 30000. Settled: `state (1) || receipt (31)`.
+    /// In the word's four quarters: `state (1 byte) || since_block (7)`, `topped_up (4) || restored (4)`, and in the
+    /// other two `zero (1) || started_at (5) || finished_at (5) || beat_at (5)`: five bytes of seconds reach beyond the
+    /// year 30000. Settled: `state (1) || receipt (31)`.
     pub fn pack(&self) -> B256 {
-        let mut word = self.receipt;
-        word.0[0] = self.state as u8;
         if self.state == State::Settled {
+            let mut word = self.receipt;
+            word.0[0] = self.state as u8;
             return word;
         }
-        let numbers = [self.since_block, self.started_at, self.finished_at];
-        let bytes = numbers.iter().flat_map(|number| number.to_be_bytes());
-        let beat = self.beat_at.to_be_bytes();
-        let bytes = bytes.chain([u8::from(self.restored)]);
-        let bytes = bytes.chain(beat.into_iter().skip(3));
-        word.iter_mut()
-            .skip(1)
-            .zip(bytes)
-            .for_each(|(to, from)| *to = from);
-        word
+        let times = u128::from(self.started_at) << 80
+            | u128::from(self.finished_at) << 40
+            | u128::from(self.beat_at);
+        let [low, high] = [times as u64, (times >> 64) as u64];
+        let rest = u64::from(self.topped_up) << 32 | u64::from(self.restored);
+        let first = (self.state as u64) << 56 | self.since_block;
+        U256::from_limbs([low, high, rest, first]).into()
     }
 
     /// Reads what [`Self::pack`] wrote.
     pub fn unpack(word: &B256) -> Self {
+        const SECONDS: u64 = (1 << 40) - 1;
         let state = State::from_u8(word.0[0]);
         if state == State::Settled {
             let mut receipt = *word;
             receipt.0[0] = 0;
             return Self::settled(receipt);
         }
-        let mut numbers = word.iter().skip(1);
-        let mut number = |length| {
-            let bytes = numbers.by_ref().take(length);
-            bytes.fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
-        };
+        let [low, high, rest, first] = *U256::from_be_bytes(word.0).as_limbs();
+        let times = u128::from(high) << 64 | u128::from(low);
+        let seconds = |shift: u32| (times >> shift) as u64 & SECONDS;
         Self {
             state,
-            since_block: number(8),
-            started_at: number(8),
-            finished_at: number(8),
-            restored: number(1) != 0,
-            beat_at: number(5),
+            since_block: first << 8 >> 8,
+            started_at: seconds(80),
+            finished_at: seconds(40),
+            beat_at: seconds(0),
+            topped_up: (rest >> 32) as u32,
+            restored: rest as u32 != 0,
             receipt: B256::ZERO,
         }
     }

@@ -33,15 +33,18 @@ use stylus_sdk::{
     storage::{StorageAddress, StorageB256, StorageMap, StorageU32, StorageU256},
 };
 use vouch_abi::{
-    Fee, IContract, IOffers, ISigner, Offer,
+    Fee, IContract, IEscrow, IOffers, ISigner, Offer, OrderRecord,
     call::{self, Answer, Revert, SolCall},
     codec, dispatch, id,
     signature::{ECRECOVER, recovery_input},
-    terms::{self, MAX_PROTOCOL_FEE},
+    terms::{self, DERIVING, MAX_PROTOCOL_FEE},
     wire::{self, Event},
 };
 
 use crate::rules::Listing;
+
+/// State of an order that is paid, as the escrow numbers them.
+const SETTLED: u8 = 5;
 
 /// The contract's storage.
 #[storage]
@@ -88,6 +91,7 @@ impl Offers {
         }
         dispatch!(calldata, {
             call: IOffers::publishCall => self.publish(call.offer, call.uri),
+            call: IOffers::publishDerivedCall => self.publish_derived(call),
             call: IOffers::cancelCall => self.cancel(call.offer),
             call: IOffers::revokeCall => self.revoke(&call.offer),
             call: IOffers::raiseNonceCall => self.raise_nonce(call.nonce),
@@ -121,6 +125,50 @@ impl Offers {
     }
 
     fn publish(&mut self, offer: Offer, uri: String) -> Answer {
+        let id = self.list(offer, uri)?;
+        call::returns::<IOffers::publishCall>(id)
+    }
+
+    fn publish_derived(&mut self, call: IOffers::publishDerivedCall) -> Answer {
+        let IOffers::publishDerivedCall {
+            offer,
+            uri,
+            terms,
+            policies,
+        } = call;
+        let escrow = self.escrow.get();
+        let order = id::order_id(self.vm().chain_id(), escrow, &terms);
+        let question = call::encode(&IEscrow::orderOfCall { order });
+        // A static call: nothing of this contract's storage is touched meanwhile.
+        let answer = unsafe { RawCall::new_static(self.vm()).call(escrow, &question) };
+        let record: OrderRecord = codec::decode(&answer.map_err(Revert)?)
+            .ok_or(IContract::UnexpectedAnswer { from: escrow })?;
+        if record.state != SETTLED {
+            let state = record.state;
+            return Err(IOffers::NotSettled { order, state }.into());
+        }
+        if terms.purpose & DERIVING == 0 {
+            return Err(rules::invalid("purpose"));
+        }
+        let (caller, owner) = (offer.owner, terms.buyer);
+        if caller != owner {
+            return Err(IOffers::NotOwner { caller, owner }.into());
+        }
+        let royalties = rules::royalties(&terms, &policies)?;
+        let (expected, found) = (id::lineage(&royalties), offer.lineage);
+        if found != expected {
+            return Err(IOffers::LineageMismatch { expected, found }.into());
+        }
+        let id = self.list(offer, uri)?;
+        self.log(&IOffers::OfferDerived {
+            offer: id,
+            order,
+            royalties,
+        });
+        call::returns::<IOffers::publishDerivedCall>(id)
+    }
+
+    fn list(&mut self, offer: Offer, uri: String) -> Result<B256, Revert> {
         let id = id::offer_id(&offer);
         if !self.listing(id).owner.is_zero() {
             return Err(IOffers::AlreadyPublished { offer: id }.into());
@@ -143,7 +191,7 @@ impl Offers {
             terms: offer,
             uri,
         });
-        call::returns::<IOffers::publishCall>(id)
+        Ok(id)
     }
 
     fn cancel(&mut self, offer: B256) -> Answer {

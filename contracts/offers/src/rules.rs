@@ -1,13 +1,20 @@
 //! What an offer must be, and how its uses are counted.
 
-use alloc::string::ToString;
+use alloc::{string::ToString, vec::Vec};
 
 use alloy_primitives::{Address, B256};
-use vouch_abi::{IOffers, Offer, call::Revert};
+use vouch_abi::{
+    IOffers, IUsage, Offer, Policy, Royalty, Terms,
+    call::Revert,
+    id,
+    terms::{are_payable, is_asset},
+};
 
 /// Kinds of offers: 1 dataset, 2 model, 3 workload, 4 compute.
 const KINDS: core::ops::RangeInclusive<u8> = 1..=4;
 const COMPUTE: u8 = 4;
+/// Kinds of what can be made from others' assets.
+const ASSETS: core::ops::RangeInclusive<u8> = 1..=2;
 /// A description's address is published, not its text.
 const MAX_URI: usize = 2048;
 /// The largest volume and time a [`Listing`] holds.
@@ -28,15 +35,56 @@ pub fn check(offer: &Offer, uri: &str, now: u64) -> Result<(), Revert> {
         ("volume", offer.volume == 0),
         ("openUntil", offer.openUntil <= now),
         ("shared", offer.shared && !compute),
+        (
+            "lineage",
+            !offer.lineage.is_zero() && !ASSETS.contains(&offer.kind),
+        ),
         ("uri", uri.len() > MAX_URI),
     ];
     match refused.iter().find(|(_, refused)| *refused) {
-        Some((field, _)) => Err(IOffers::InvalidOffer {
-            field: field.to_string(),
-        }
-        .into()),
+        Some((field, _)) => Err(invalid(field)),
         None => Ok(()),
     }
+}
+
+/// The royalties that an offer of what an order has made owes: what the policies of the order's datasets and models
+/// ask for. `policies` are those, in the order of their legs.
+///
+/// # Errors
+/// `PolicyMismatch`; `InvalidOffer` where policies are missing or left over.
+pub fn royalties(terms: &Terms, policies: &[Policy]) -> Result<Vec<Royalty>, Revert> {
+    let mut royalties = Vec::new();
+    let mut policies = policies.iter();
+    for leg in terms.legs.iter().filter(|leg| is_asset(leg)) {
+        let policy = policies.next().ok_or_else(|| invalid("policies"))?;
+        let found = id::policy_id(policy);
+        if found != leg.policy {
+            let expected = leg.policy;
+            return Err(IUsage::PolicyMismatch { expected, found }.into());
+        }
+        if policy.royalty != 0 {
+            royalties.push(Royalty {
+                payee: leg.payee,
+                digest: leg.digest,
+                rate: policy.royalty,
+            });
+        }
+    }
+    if policies.next().is_some() {
+        return Err(invalid("policies"));
+    }
+    if !are_payable(&royalties) {
+        return Err(invalid("lineage"));
+    }
+    Ok(royalties)
+}
+
+/// `InvalidOffer` with the name of the field.
+pub fn invalid(field: &str) -> Revert {
+    IOffers::InvalidOffer {
+        field: field.to_string(),
+    }
+    .into()
 }
 
 /// What the contract keeps of an offer, in one word. Volumes and times above 2^47 - 1 count as that

@@ -51,8 +51,7 @@ fn sale(offer: Offer) -> IOffers::sellCall {
             any: Clauses::POLICY.0,
             ..Default::default()
         },
-        workloadProof: vec![],
-        signature: Default::default(),
+        ..Default::default()
     };
     IOffers::sellCall {
         count: 1,

@@ -24,7 +24,7 @@ use stylus_sdk::{
     ArbResult,
     host::VM,
     prelude::*,
-    storage::{StorageAddress, StorageMap, StorageU64},
+    storage::{StorageAddress, StorageB256, StorageMap, StorageU64},
 };
 use vouch_abi::{
     IContract, IUsage, Policy,
@@ -33,6 +33,8 @@ use vouch_abi::{
     wire::Event,
 };
 use vouch_protocol::clause::{Clause, Clauses};
+
+use crate::rules::Output;
 
 /// The contract's storage.
 #[storage]
@@ -43,6 +45,8 @@ pub struct Usage {
     uses: StorageMap<B256, StorageU64>,
     /// Uses by policy and buyer.
     uses_by: StorageMap<B256, StorageMap<Address, StorageU64>>,
+    /// [`Output`]s by policy.
+    outputs: StorageMap<B256, StorageB256>,
 }
 
 mod entrypoint {
@@ -75,6 +79,14 @@ impl Usage {
             call: IUsage::publishCall => self.publish(call.policy),
             call: IUsage::reserveCall => self.reserve(&call),
             call: IUsage::releaseCall => self.release(&call.ids, &call.clauses, call.buyer),
+            call: IUsage::releaseOutputCall => self.release_output(&call),
+            call: IUsage::outputOfCall => {
+                let Output { bytes, rows } = self.output(call.policy);
+                call::returns_all::<IUsage::outputOfCall>(IUsage::outputOfReturn {
+                    outputBytes: bytes,
+                    outputRows: rows,
+                })
+            },
             call: IUsage::requiredClausesCall => {
                 call::returns::<IUsage::requiredClausesCall>(rules::required(&call.policy)?.0)
             },
@@ -164,7 +176,23 @@ impl Usage {
                 })?;
             uses.set(U64::from(count));
         }
+        if !required.intersection(Clauses::TOTALS).is_empty() {
+            let output = self.output(id).reserve(policy, id, required, more)?;
+            self.outputs.insert(id, output.pack());
+        }
         Ok(())
+    }
+
+    fn output(&self, policy: B256) -> Output {
+        Output::unpack(self.outputs.get(policy))
+    }
+
+    fn release_output(&mut self, call: &IUsage::releaseOutputCall) -> Answer {
+        self.only_escrow()?;
+        let output = self.output(call.policy);
+        let output = output.release(call.outputBytes, call.outputRows);
+        self.outputs.insert(call.policy, output.pack());
+        Ok(vec![])
     }
 
     fn release(&mut self, ids: &[B256], clauses: &[u32], buyer: Address) -> Answer {

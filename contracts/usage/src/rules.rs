@@ -1,11 +1,12 @@
 //! What a policy must be, and which uses it allows.
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use vouch_abi::{
     IUsage::{self, Use},
     Policy,
     call::Revert,
     merkle,
+    terms::MAX_ROYALTIES,
 };
 use vouch_protocol::clause::{Clause, Clauses};
 
@@ -40,6 +41,15 @@ impl Fields {
             Self::set(bits != 0)
         }
     }
+
+    /// A limit of all sessions together: reserved by what each may let leave, so that has to be said.
+    const fn total(total: u64, each: u64) -> Self {
+        if total != 0 && (each == 0 || each > total) {
+            Self::Invalid
+        } else {
+            Self::set(total != 0)
+        }
+    }
 }
 
 fn fields(policy: &Policy, clause: Clause) -> Fields {
@@ -51,11 +61,18 @@ fn fields(policy: &Policy, clause: Clause) -> Fields {
         Clause::GpuMode => Fields::bits(policy.gpuModes, GPU_MODES),
         Clause::Revocation => Fields::set(policy.revocationMaxAge != 0),
         Clause::EvidenceAge => Fields::set(policy.evidenceMaxAge != 0),
-        Clause::Workload => match (policy.workloads.is_empty(), policy.workloadRoot.is_zero()) {
-            (true, true) => Fields::Unset,
-            (false, false) => Fields::Invalid,
-            _ => Fields::Set,
-        },
+        Clause::Workload => {
+            let ways = [
+                policy.workloads.is_empty(),
+                policy.workloadRoot.is_zero(),
+                policy.publisher.is_zero(),
+            ];
+            match ways.iter().filter(|unset| !**unset).count() {
+                0 => Fields::Unset,
+                1 => Fields::Set,
+                _ => Fields::Invalid,
+            }
+        }
         Clause::Buyers => Fields::set(!policy.buyers.is_empty()),
         Clause::Providers => Fields::set(!policy.providers.is_empty()),
         Clause::Purposes => Fields::bits(policy.purposes, PURPOSES),
@@ -69,6 +86,8 @@ fn fields(policy: &Policy, clause: Clause) -> Fields {
         Clause::MaxDuration => Fields::set(policy.maxDuration != 0),
         Clause::OutputBytes => Fields::set(policy.outputBytes != 0),
         Clause::OutputRows => Fields::set(policy.outputRows != 0),
+        Clause::TotalOutputBytes => Fields::total(policy.total.outputBytes, policy.outputBytes),
+        Clause::TotalOutputRows => Fields::total(policy.total.outputRows, policy.outputRows),
         Clause::DebugOff | Clause::RimMatch | Clause::Export => Fields::None,
         // Comes from the order, not from a policy.
         Clause::Requirements => Fields::Unset,
@@ -79,7 +98,7 @@ fn fields(policy: &Policy, clause: Clause) -> Fields {
 ///
 /// # Errors
 /// `InvalidClause` with the first clause whose fields contradict its bit, or with the first bit
-/// that belongs to no clause of a policy.
+/// that belongs to no clause of a policy; `RoyaltyTooHigh`.
 pub fn required(policy: &Policy) -> Result<Clauses, Revert> {
     let unknown = policy.any & !Clauses::POLICY.0;
     if unknown != 0 {
@@ -100,6 +119,10 @@ pub fn required(policy: &Policy) -> Result<Clauses, Revert> {
             }
             .into());
         }
+    }
+    let (limit, found) = (MAX_ROYALTIES, policy.royalty);
+    if found > limit {
+        return Err(IUsage::RoyaltyTooHigh { limit, found }.into());
     }
     Ok(Clauses::POLICY.without(any))
 }
@@ -164,10 +187,7 @@ pub fn check(
         }
         .into());
     }
-    if refuses(
-        Clause::Workload,
-        !allows_workload(policy, wanted.workload, proof),
-    ) {
+    if refuses(Clause::Workload, !allows_workload(policy, wanted, proof)) {
         return Err(IUsage::WorkloadRefused {
             policy: id,
             workload: wanted.workload,
@@ -177,11 +197,15 @@ pub fn check(
     Ok(())
 }
 
-/// Whether the policy lists the workload or its tree contains it. An order without a workload leg
-/// has workload zero, which no policy allows.
-fn allows_workload(policy: &Policy, workload: B256, proof: &[B256]) -> bool {
+/// Whether the policy lists the workload, its tree contains it, or its publisher offers it. An order without a
+/// workload leg has workload zero, which no policy allows.
+fn allows_workload(policy: &Policy, wanted: &Use, proof: &[B256]) -> bool {
+    let workload = wanted.workload;
     if workload.is_zero() {
         return false;
+    }
+    if !policy.publisher.is_zero() {
+        return policy.publisher == wanted.publisher;
     }
     if policy.workloadRoot.is_zero() {
         return policy.workloads.contains(&workload);
@@ -194,12 +218,76 @@ pub fn count(used: u64, limit: u64, more: u64) -> Option<u64> {
     used.checked_add(more).filter(|used| *used <= limit)
 }
 
+/// What has left all sessions under a policy, or is reserved by orders that may let it leave; in one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Counted where the policy limits them.
+    pub bytes: u64,
+    /// As well.
+    pub rows: u64,
+}
+
+impl Output {
+    /// Reserves what `sessions` more may let leave.
+    ///
+    /// # Errors
+    /// `OutputExhausted`.
+    pub fn reserve(
+        self,
+        policy: &Policy,
+        id: B256,
+        required: Clauses,
+        sessions: u64,
+    ) -> Result<Self, Revert> {
+        let reserve = |clause, reserved: u64, each: u64, limit| {
+            if !required.contains(clause) {
+                return Ok(reserved);
+            }
+            let more = each.checked_mul(sessions);
+            more.and_then(|more| count(reserved, limit, more))
+                .ok_or(IUsage::OutputExhausted {
+                    policy: id,
+                    clause: clause as u8,
+                    limit,
+                    reserved,
+                })
+        };
+        let bytes = (policy.outputBytes, policy.total.outputBytes);
+        let rows = (policy.outputRows, policy.total.outputRows);
+        Ok(Self {
+            bytes: reserve(Clause::TotalOutputBytes, self.bytes, bytes.0, bytes.1)?,
+            rows: reserve(Clause::TotalOutputRows, self.rows, rows.0, rows.1)?,
+        })
+    }
+
+    /// What is left of it after some was given back.
+    #[must_use]
+    pub const fn release(self, bytes: u64, rows: u64) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(bytes),
+            rows: self.rows.saturating_sub(rows),
+        }
+    }
+
+    /// `bytes || rows`, the last 16 bytes of the word.
+    pub fn pack(self) -> B256 {
+        U256::from(u128::from(self.bytes) << 64 | u128::from(self.rows)).into()
+    }
+
+    /// Reads what [`Self::pack`] wrote.
+    pub fn unpack(word: B256) -> Self {
+        let [rows, bytes, ..] = *U256::from_be_bytes(word.0).as_limbs();
+        Self { bytes, rows }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::{vec, vec::Vec};
 
     use alloy_primitives::{Address, FixedBytes};
     use proptest::prelude::*;
+    use vouch_abi::Counters;
 
     use super::*;
 
@@ -237,6 +325,11 @@ mod tests {
             maxDuration: 60,
             outputBytes: 1,
             outputRows: 1,
+            total: Counters {
+                outputBytes: 1,
+                outputRows: 1,
+            },
+            ..Policy::default()
         }
     }
 
@@ -247,6 +340,7 @@ mod tests {
             purpose: 0b0100,
             maxDuration: 60,
             workload: B256::repeat_byte(3),
+            publisher: Address::repeat_byte(4),
         }
     }
 
@@ -271,6 +365,8 @@ mod tests {
             Clause::MaxDuration => p.maxDuration = 0,
             Clause::OutputBytes => p.outputBytes = 0,
             Clause::OutputRows => p.outputRows = 0,
+            Clause::TotalOutputBytes => p.total.outputBytes = 0,
+            Clause::TotalOutputRows => p.total.outputRows = 0,
             Clause::DebugOff | Clause::RimMatch | Clause::Export | Clause::Requirements => {}
         }
         p
@@ -289,15 +385,23 @@ mod tests {
         assert_eq!(required(&strict()), Ok(Clauses::POLICY));
         assert_eq!(required(&anything()), Ok(Clauses::NONE));
         for clause in Clauses::POLICY.iter() {
-            let waived = Policy {
-                any: clause.bit().0,
-                ..cleared(clause)
+            // What may leave all sessions cannot be limited where it is not for one.
+            let total = match clause {
+                Clause::OutputBytes => Clause::TotalOutputBytes,
+                Clause::OutputRows => Clause::TotalOutputRows,
+                other => other,
             };
-            assert_eq!(
-                required(&waived),
-                Ok(Clauses::POLICY.without(clause.bit())),
-                "{clause}"
-            );
+            let mut waived = cleared(clause);
+            if total == Clause::TotalOutputBytes {
+                waived.total.outputBytes = 0;
+            }
+            if total == Clause::TotalOutputRows {
+                waived.total.outputRows = 0;
+            }
+            let any = clause.bit().with(total);
+            waived.any = any.0;
+            let expected = Clauses::POLICY.without(any);
+            assert_eq!(required(&waived), Ok(expected), "{clause}");
         }
     }
 
@@ -362,6 +466,32 @@ mod tests {
                 },
             ),
             (
+                Clause::Workload,
+                Policy {
+                    publisher: Address::repeat_byte(4),
+                    ..strict()
+                },
+            ),
+            (
+                Clause::TotalOutputBytes,
+                Policy {
+                    outputBytes: 2,
+                    ..strict()
+                },
+            ),
+            (
+                Clause::TotalOutputRows,
+                Policy {
+                    any: Clause::OutputRows.bit().0,
+                    outputRows: 0,
+                    total: Counters {
+                        outputBytes: 1,
+                        outputRows: u64::MAX,
+                    },
+                    ..strict()
+                },
+            ),
+            (
                 Clause::Window,
                 Policy {
                     notBefore: 5,
@@ -384,12 +514,60 @@ mod tests {
 
     #[test]
     fn required_errors_when_a_bit_is_no_clause_of_a_policy() {
-        for bit in 20..32 {
+        for bit in [20].into_iter().chain(23..32) {
             let policy = Policy {
                 any: Clauses::POLICY.0 | 1 << bit,
                 ..Default::default()
             };
             assert_eq!(required(&policy), invalid(bit));
+        }
+    }
+
+    #[test]
+    fn required_errors_when_the_royalty_is_above_half() {
+        let with = |royalty| Policy {
+            royalty,
+            ..strict()
+        };
+        assert_eq!(required(&with(500_000)), Ok(Clauses::POLICY));
+        for found in [500_001, u32::MAX] {
+            let limit = 500_000;
+            let expected = IUsage::RoyaltyTooHigh { limit, found };
+            assert_eq!(required(&with(found)), Err(expected.into()));
+        }
+    }
+
+    #[test]
+    fn a_publisher_s_workloads_are_allowed_and_nobody_else_s() {
+        let policy = Policy {
+            workloads: vec![],
+            publisher: allowed().publisher,
+            ..strict()
+        };
+        assert_eq!(required(&policy), Ok(Clauses::POLICY));
+        let refused = |wanted: &Use| check(&policy, ID, Clauses::POLICY, &[], wanted, NOW).err();
+        assert_eq!(refused(&allowed()), None);
+        let workload = B256::repeat_byte(9);
+        let any = Use {
+            workload,
+            ..allowed()
+        };
+        assert_eq!(refused(&any), None, "whatever it offers");
+        let other = Use {
+            publisher: Address::repeat_byte(5),
+            ..allowed()
+        };
+        let none = Use {
+            workload: B256::ZERO,
+            publisher: Address::ZERO,
+            ..allowed()
+        };
+        for wanted in [other, none] {
+            let expected = IUsage::WorkloadRefused {
+                policy: ID,
+                workload: wanted.workload,
+            };
+            assert_eq!(refused(&wanted), Some(expected.into()));
         }
     }
 
@@ -546,14 +724,43 @@ mod tests {
             let leaves: Vec<B256> = (1..=count).map(|i| B256::with_last_byte(i as u8)).collect();
             let (root, proof) = tree(&leaves, index);
             let policy = Policy { workloads: vec![], workloadRoot: root, ..strict() };
-            prop_assert!(allows_workload(&policy, leaves[index], &proof));
-            prop_assert!(!allows_workload(&policy, B256::with_last_byte(99), &proof));
+            let wanted = |workload| Use { workload, ..Use::default() };
+            prop_assert!(allows_workload(&policy, &wanted(leaves[index]), &proof));
+            prop_assert!(!allows_workload(&policy, &wanted(B256::with_last_byte(99)), &proof));
             // An inner node, or the root itself, is not a workload.
-            prop_assert!(!allows_workload(&policy, root, &[]));
+            prop_assert!(!allows_workload(&policy, &wanted(root), &[]));
             if let Some(shorter) = proof.get(1..) {
                 let inner = merkle::node(merkle::leaf(leaves[index]), proof[0]);
-                prop_assert!(!allows_workload(&policy, inner, shorter));
+                prop_assert!(!allows_workload(&policy, &wanted(inner), shorter));
             }
+        }
+
+        #[test]
+        fn output_never_passes_its_limit_and_comes_back(
+            reserved in 0..50_u64, each in 1..20_u64, limit in 0..60_u64, sessions in 0..5_u64, used: u64,
+        ) {
+            let policy = Policy {
+                outputBytes: each,
+                total: Counters { outputBytes: limit, outputRows: 0 },
+                ..Policy::default()
+            };
+            let required = Clause::TotalOutputBytes.bit();
+            let before = Output { bytes: reserved, rows: 3 };
+            match before.reserve(&policy, ID, required, sessions) {
+                Ok(after) => {
+                    prop_assert!(after.bytes <= limit && after.rows == 3);
+                    let used = used % (each + 1);
+                    let back = each.saturating_sub(used) * sessions;
+                    prop_assert_eq!(after.release(back, 0).bytes, reserved + used * sessions);
+                }
+                Err(_) => prop_assert!(reserved + each * sessions > limit),
+            }
+        }
+
+        #[test]
+        fn output_round_trips(bytes: u64, rows: u64) {
+            let output = Output { bytes, rows };
+            prop_assert_eq!(Output::unpack(output.pack()), output);
         }
 
         #[test]

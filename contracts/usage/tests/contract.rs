@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, U256};
 use stylus_test::TestVM;
 use usage::Usage;
 use vouch_abi::{
-    IContract,
+    Counters, IContract,
     IUsage::{self, IUsageCalls, Use},
     LegRequest, OrderRequest, Policy,
     call::{self, Revert, SolCall},
@@ -196,6 +196,64 @@ fn reserve_errors_when_the_policy_is_not_the_offers() {
     let found = id::policy_id(&counted());
     let mismatch = IUsage::PolicyMismatch { expected, found };
     assert_eq!(World::new().refused(ESCROW, &call), mismatch.into());
+}
+
+/// At most 10 bytes may leave a session, and 25 all of them; of rows nothing is said.
+fn budgeted() -> Policy {
+    let limits = Clauses::NONE
+        .with(Clause::OutputBytes)
+        .with(Clause::TotalOutputBytes);
+    Policy {
+        any: Clauses::POLICY.without(limits).0,
+        outputBytes: 10,
+        total: Counters {
+            outputBytes: 25,
+            outputRows: 0,
+        },
+        ..Default::default()
+    }
+}
+
+#[test]
+fn what_may_leave_all_sessions_is_reserved_and_what_did_not_is_released() {
+    let mut world = World::new();
+    let policy = id::policy_id(&budgeted());
+    let output = |world: &mut World| {
+        let found = world.send(OTHER, &IUsage::outputOfCall { policy }).unwrap();
+        (found.outputBytes, found.outputRows)
+    };
+    let mut two = reserve(budgeted(), BUYER);
+    two.count = 2;
+    world.send(ESCROW, &two).unwrap();
+    assert_eq!(output(&mut world), (20, 0));
+    let exhausted = IUsage::OutputExhausted {
+        policy,
+        clause: Clause::TotalOutputBytes as u8,
+        limit: 25,
+        reserved: 20,
+    };
+    let one = reserve(budgeted(), OTHER);
+    assert_eq!(world.refused(ESCROW, &one), exhausted.into());
+    let mut release = IUsage::releaseOutputCall {
+        policy,
+        outputBytes: 4,
+        outputRows: 7,
+    };
+    let stranger: Revert = IUsage::NotEscrow {
+        caller: BUYER,
+        escrow: ESCROW,
+    }
+    .into();
+    assert_eq!(world.refused(BUYER, &release), stranger);
+    world.send(ESCROW, &release).unwrap();
+    assert_eq!(output(&mut world), (16, 0), "rows are not counted here");
+    assert!(world.send(ESCROW, &one).is_err());
+    release.outputBytes = 1;
+    world.send(ESCROW, &release).unwrap();
+    world.send(ESCROW, &one).unwrap();
+    assert_eq!(output(&mut world), (25, 0), "to the last byte");
+    two.count = u64::MAX;
+    assert!(world.send(ESCROW, &two).is_err(), "products do not wrap");
 }
 
 #[test]

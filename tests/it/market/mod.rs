@@ -1,6 +1,7 @@
 //! The market's contracts on a chain that executes them: what each outcome pays whom, to the unit,
 //! and what is refused. Verdicts are signed here, without evidence; the demo has the oracle.
 
+mod authorize;
 mod permit;
 mod refused;
 mod signed;

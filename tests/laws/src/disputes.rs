@@ -259,14 +259,12 @@ impl<W: World> Play<W> {
 impl Rules {
     pub(crate) fn open_dispute(
         &mut self,
-        order: B256,
         from: Address,
         call: &IEscrow::disputeCall,
         flows: &mut Flows,
     ) -> Result<(), Revert> {
-        let terms = &call.terms;
-        let record = self.record(order);
-        let disputed = record.dispute(&order, terms, call.reason, self.now, self.block)?;
+        let (order, terms, record) = self.ordered(call.terms.clone());
+        let disputed = record.dispute(&order, &terms, call.reason, self.now, self.block)?;
         if self.resolver.is_zero() {
             return Err(refusal("nobody decides"));
         }
@@ -277,22 +275,20 @@ impl Rules {
             resolver: self.resolver,
         };
         self.disputes.insert(order, opened);
-        flows.take(terms.token, dispute::bond(terms));
+        flows.take(terms.token, dispute::bond(&terms));
         Ok(())
     }
 
     pub(crate) fn resolve_dispute(
         &mut self,
-        order: B256,
         from: Address,
         call: &IEscrow::resolveCall,
         flows: &mut Flows,
     ) -> Result<(), Revert> {
-        let terms = &call.terms;
+        let (order, terms, record) = self.ordered(call.terms.clone());
+        let terms = &terms;
         let found = self.disputes.get(&order).cloned().unwrap_or_default();
-        let ruling = self
-            .record(order)
-            .resolve(&order, &found, call.reason, self.now)?;
+        let ruling = record.resolve(&order, &found, call.reason, self.now)?;
         if from != found.resolver {
             return Err(refusal("somebody else decides"));
         }
@@ -304,8 +300,7 @@ impl Rules {
             }
             dispute::Ruling::Falls { forged } => {
                 let (split, reward) = dispute::overturn(terms, forged);
-                let refunded = self.record(order).refunded(self.block);
-                self.keep(order, &refunded);
+                self.keep(order, &record.refunded(self.block));
                 flows.give(terms.token, found.challenger, dispute::bond(terms) + reward);
                 split.pay(terms, flows);
             }

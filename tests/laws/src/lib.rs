@@ -10,9 +10,10 @@
 //!
 //! [`lab`] is the chain, [`market`] the contracts on it and who uses them, [`step`] what they do,
 //! [`model`] what should come of it, and [`play`] does both and compares. [`world`] is what is played
-//! against: that market, or the contracts' [`rules`] alone, which are fast enough for a million steps.
+//! against: that market, the contracts' own types on [`testvm`]s, or the contracts' [`rules`] alone, which are
+//! fast enough for a million steps. [`stakes`] has steps and a model of their own.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod disputes;
 pub mod lab;
@@ -21,6 +22,8 @@ pub mod model;
 pub mod play;
 pub mod rules;
 pub mod shares;
+pub mod stakes;
 pub mod step;
+pub mod testvm;
 pub mod twist;
 pub mod world;

@@ -149,10 +149,7 @@ impl Market {
     fn deploy() -> Result<Self> {
         let mut lab = Lab::new();
         lab.fund(GOVERNOR, U256::from(10).pow(U256::from(24)));
-        let mut keys = (1..=5)
-            .map(|n| PrivateKeySigner::from_bytes(&B256::with_last_byte(n)))
-            .collect::<Result<Vec<_>, _>>()?;
-        keys.sort_by_key(PrivateKeySigner::address);
+        let keys = keys();
         let governor = GOVERNOR;
         let operators = keys.iter().take(OPERATORS).map(PrivateKeySigner::address);
         let code = creation_code("Trouble.sol", "Trouble")?;
@@ -316,12 +313,7 @@ impl Market {
         chain_id: u64,
         contract: Address,
     ) -> Bytes {
-        let digest = verdict::digest(verdict, &verdict::domain(chain_id, contract));
-        let signed = signers.iter().map(|index| {
-            Signed::new(digest, &self.keys[*index])
-                .unwrap_or_else(|error| panic!("signing: {error}"))
-        });
-        verdict::concatenate(signed.collect())
+        signatures(&self.keys, verdict, signers, chain_id, contract)
     }
 
     /// Submits a verdict; anyone may.
@@ -400,6 +392,29 @@ impl Market {
     }
 }
 
+/// Those who can sign, in ascending order of their addresses.
+pub fn keys() -> Vec<PrivateKeySigner> {
+    let key = |n| PrivateKeySigner::from_bytes(&B256::with_last_byte(n));
+    let mut keys: Vec<_> = (1..=5).filter_map(|n| key(n).ok()).collect();
+    keys.sort_by_key(PrivateKeySigner::address);
+    keys
+}
+
+/// Signatures of some of `keys`, in the domain of any chain and contract.
+pub fn signatures(
+    keys: &[PrivateKeySigner],
+    verdict: &Verdict,
+    signers: &[usize],
+    chain_id: u64,
+    contract: Address,
+) -> Bytes {
+    let digest = verdict::digest(verdict, &verdict::domain(chain_id, contract));
+    let signed = signers.iter().map(|index| {
+        Signed::new(digest, &keys[*index]).unwrap_or_else(|error| panic!("signing: {error}"))
+    });
+    verdict::concatenate(signed.collect())
+}
+
 /// Offers of dataset, model and compute in a token.
 pub fn wares(token: Address) -> Vec<LegRequest> {
     let wares = [
@@ -422,6 +437,7 @@ pub fn wares(token: Address) -> Vec<LegRequest> {
             volume: VOLUME,
             openUntil: u64::MAX,
             shared: false,
+            lineage: B256::ZERO,
             salt: B256::ZERO,
         };
         leg(offer, policy)

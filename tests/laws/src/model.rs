@@ -48,6 +48,8 @@ pub struct Order {
     finished_at: u64,
     /// Until when heartbeats attest compute.
     beat_at: u64,
+    /// Seconds of compute that were paid for later.
+    pub topped_up: u64,
     /// The finish verdict: when it was observed, and whether the dataset's condition holds.
     finding: (u64, bool),
     device: u8,
@@ -74,6 +76,11 @@ impl Order {
             State::Disputed => self.dispute.map_or(0, |dispute| dispute.until),
             _ => self.deadline(),
         }
+    }
+
+    /// Seconds of compute that are paid for.
+    pub(crate) fn longest(&self) -> u128 {
+        u128::from(MAX_DURATION) + u128::from(self.topped_up)
     }
 
     /// Whether money can no longer move.
@@ -247,6 +254,7 @@ impl Model {
             started_at: 0,
             finished_at: 0,
             beat_at: 0,
+            topped_up: 0,
             finding: (0, false),
             device: 0,
             restored: false,
@@ -286,6 +294,25 @@ impl Model {
     pub fn accept(&mut self, order: usize) {
         self.orders[order].state = State::Accepted;
         self.pull(self.orders[order].token, PROVIDER, BOND);
+    }
+
+    /// What somebody would lock for more compute; none where the order does not take it.
+    pub fn top_up_price(&self, place: usize, duration: u32) -> Option<u128> {
+        let order = &self.orders[place];
+        let waits = order.state <= State::Running && self.now <= order.deadline();
+        let topped_up = order.topped_up + u64::from(duration);
+        let fits = duration > 0 && topped_up <= u32::MAX.into();
+        let longer = Order {
+            topped_up,
+            ..order.clone()
+        };
+        (waits && fits).then(|| longer.price() - order.price())
+    }
+
+    /// Somebody locked it.
+    pub fn top_up(&mut self, place: usize, by: Address, duration: u32, price: u128) {
+        self.pull(self.orders[place].token, by, price);
+        self.orders[place].topped_up += u64::from(duration);
     }
 
     /// Whether a verdict counts.
@@ -385,7 +412,7 @@ impl Model {
         let order = self.orders[place].clone();
         self.orders[place].state = State::Settled;
         let (observed_at, dataset) = order.finding;
-        let seconds = u128::from(observed_at - order.started_at).min(MAX_DURATION.into());
+        let seconds = u128::from(observed_at - order.started_at).min(order.longest());
         let dataset = if dataset { DATASET_PRICE } else { 0 };
         let compute = RATE * seconds;
         let paid = dataset + MODEL_PRICE + compute;
@@ -418,7 +445,7 @@ impl Model {
     fn expire(&mut self, place: usize) {
         let order = self.orders[place].clone();
         let seconds = order.beat_at.saturating_sub(order.started_at);
-        let compute = RATE * u128::from(seconds.min(MAX_DURATION.into()));
+        let compute = RATE * u128::from(seconds).min(order.longest());
         self.give_back(place, false, true);
         self.pay(order.token, PROVIDER, compute);
         for (who, share) in order.shares(compute) {

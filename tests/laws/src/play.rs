@@ -189,6 +189,16 @@ impl<W: World> Play<W> {
                 let call = self.submission(&given);
                 self.submit(given, call)?;
             }
+            Step::TopUp {
+                order,
+                by,
+                duration,
+            } => {
+                if let Some(order) = self.order(order) {
+                    let by = [BUYERS[0], BUYERS[1], STRANGER][by];
+                    self.top_up(order, by, duration)?;
+                }
+            }
             Step::Replay { submission } => {
                 let Some(at) = submission.checked_rem(self.submissions.len()) else {
                     return Ok(());
@@ -360,6 +370,21 @@ impl<W: World> Play<W> {
             verdict,
             signatures,
         }
+    }
+
+    fn top_up(&mut self, order: usize, by: Address, duration: u32) -> Result<()> {
+        let token = self.model.orders[order].token;
+        let price = self.model.top_up_price(order, duration);
+        let price = price.filter(|price| self.model.can_give(token, by, *price));
+        let terms = self.terms[order].clone();
+        let call = IEscrow::topUpCall { terms, duration };
+        let found = self.world.tell(by, IEscrowCalls::topUp(call));
+        if self.agree(price.is_some(), &found)?
+            && let Some(price) = price
+        {
+            self.model.top_up(order, by, duration, price);
+        }
+        Ok(())
     }
 
     fn settle(&mut self, order: usize) -> Result<()> {

@@ -131,6 +131,15 @@ impl Rules {
         Record::unpack(&self.orders.get(&order).copied().unwrap_or_default())
     }
 
+    /// An order by its terms, as they are with what was paid for later.
+    pub(crate) fn ordered(&self, mut terms: Terms) -> (B256, Terms, Record) {
+        let order = id::order_id(CHAIN_ID, ESCROW, &terms);
+        let record = self.record(order);
+        let fitted = terms::extend(&mut terms, record.topped_up);
+        assert!(fitted.is_some(), "it fitted when it was paid for");
+        (order, terms, record)
+    }
+
     pub(crate) fn keep(&mut self, order: B256, record: &Record) {
         self.orders.insert(order, record.pack());
     }
@@ -151,6 +160,7 @@ impl Rules {
                     offer: leg.offer.clone(),
                     any: leg.policy.any,
                     signature: leg.signature.clone(),
+                    royalties: leg.royalties.clone(),
                 })
                 .collect(),
             requirements: asked.requirements,
@@ -166,7 +176,7 @@ impl Rules {
             salt: asked.salt,
         };
         let terms = terms::derive(&wanted, buyer, protocol_fee(), self.now)?;
-        for leg in terms.legs.iter().filter(|leg| !terms::is_share(leg)) {
+        for leg in terms.legs.iter().filter(|leg| terms::uses_offer(leg)) {
             let mut listing = self.listing(leg.offer);
             listing.take(leg.offer, self.now, 1)?;
             self.listings.insert(leg.offer, listing.pack());
@@ -182,12 +192,14 @@ impl Rules {
     }
 
     fn reserve(&mut self, terms: &Terms, legs: &[LegRequest]) -> Result<(), Revert> {
+        let (workload, publisher) = terms::workload(terms);
         let wanted = IUsage::Use {
             buyer: terms.buyer,
             provider: terms.provider,
             purpose: terms.purpose,
             maxDuration: terms.maxDuration,
-            workload: terms::workload(terms),
+            workload,
+            publisher,
         };
         for leg in legs {
             let (policy, proof) = (&leg.policy, &leg.workloadProof);
@@ -216,6 +228,17 @@ impl Rules {
     ) -> Result<(), Revert> {
         let order = |terms: &Terms| id::order_id(CHAIN_ID, ESCROW, terms);
         match call {
+            IEscrowCalls::topUp(IEscrow::topUpCall { terms, duration }) => {
+                let (order, mut terms, record) = self.ordered(terms);
+                let longer = record.top_up(&order, &terms, duration, self.now)?;
+                let before = money::locked(&terms);
+                terms::extend(&mut terms, longer.topped_up)
+                    .and_then(|()| terms::checked_total(&terms))
+                    .ok_or_else(|| refusal("total"))?;
+                self.keep(order, &longer);
+                flows.take(terms.token, money::locked(&terms) - before);
+                Ok(())
+            }
             IEscrowCalls::accept(IEscrow::acceptCall { terms }) => {
                 let order = order(&terms);
                 let record = self.record(order);
@@ -224,17 +247,16 @@ impl Rules {
                 flows.take(terms.token, terms.bond);
                 Ok(())
             }
-            IEscrowCalls::submitVerdict(call) => self.submit(order(&call.terms), &call, flows),
+            IEscrowCalls::submitVerdict(call) => self.submit(&call, flows),
             IEscrowCalls::settle(IEscrow::settleCall { terms, verdict }) => {
-                let order = order(&terms);
-                self.record(order).settle(&order, &terms, self.now)?;
+                let (order, terms, record) = self.ordered(terms);
+                record.settle(&order, &terms, self.now)?;
                 let digest = self.finished_by(order, &verdict)?;
                 self.settle(order, &terms, &verdict, digest, flows);
                 Ok(())
             }
             IEscrowCalls::refund(IEscrow::refundCall { terms }) => {
-                let order = order(&terms);
-                let record = self.record(order);
+                let (order, terms, record) = self.ordered(terms);
                 if record.state == State::Disputed {
                     return self.give_up_dispute(order, &terms, flows);
                 }
@@ -248,7 +270,7 @@ impl Rules {
                 let order = order(&terms);
                 let restored = self.record(order).restore(&order)?;
                 self.keep(order, &restored);
-                for leg in terms.legs.iter().filter(|leg| !terms::is_share(leg)) {
+                for leg in terms.legs.iter().filter(|leg| terms::uses_offer(leg)) {
                     let mut listing = self.listing(leg.offer);
                     listing.give_back(leg.offer)?;
                     self.listings.insert(leg.offer, listing.pack());
@@ -266,12 +288,8 @@ impl Rules {
                 *self.owed.entry(token).or_default() -= credit;
                 Ok(())
             }
-            IEscrowCalls::dispute(call) => {
-                self.open_dispute(order(&call.terms), from, &call, flows)
-            }
-            IEscrowCalls::resolve(call) => {
-                self.resolve_dispute(order(&call.terms), from, &call, flows)
-            }
+            IEscrowCalls::dispute(call) => self.open_dispute(from, &call, flows),
+            IEscrowCalls::resolve(call) => self.resolve_dispute(from, &call, flows),
             IEscrowCalls::setResolver(IEscrow::setResolverCall { resolver }) => {
                 self.resolver = resolver;
                 Ok(())
@@ -286,12 +304,12 @@ impl Rules {
 
     fn submit(
         &mut self,
-        order: B256,
         call: &IEscrow::submitVerdictCall,
         flows: &mut Flows,
     ) -> Result<(), Revert> {
-        let (terms, verdict) = (&call.terms, &call.verdict);
-        let record = self.record(order);
+        let verdict = &call.verdict;
+        let (order, terms, record) = self.ordered(call.terms.clone());
+        let terms = &terms;
         let effect = record.judge(&order, terms, verdict, self.now)?;
         let assets: Vec<B256> = terms::inputs(terms)
             .chunks(32)
@@ -306,7 +324,7 @@ impl Rules {
             &call.signatures,
             QUORUM as u16,
             recover,
-            |signer| self.operators.contains(&signer),
+            |signer| self.operators.contains(&signer).into(),
         )?;
         for device in verdict.devices.iter().filter(|_| effect != Effect::Beat) {
             let slot = self.devices.entry(*device).or_default();

@@ -4,7 +4,7 @@
 use alloy::primitives::Address;
 use vouch_abi::{Fee, OrderRequest};
 
-use crate::market::{DATASET_PRICE, FEE, MAX_DURATION, MODEL_PRICE, RATE};
+use crate::market::{DATASET_PRICE, FEE, MODEL_PRICE, RATE};
 use crate::model::Order;
 
 /// Gets the protocol's share.
@@ -13,8 +13,6 @@ pub const TREASURY: Address = Address::repeat_byte(0xc7);
 pub const MARKETPLACE: Address = Address::repeat_byte(0xc8);
 /// The protocol's share, in millionths.
 pub const PROTOCOL_RATE: u32 = 10_000;
-
-const PRICES: u128 = DATASET_PRICE + MODEL_PRICE + RATE * MAX_DURATION as u128;
 
 /// The protocol's fee.
 pub fn protocol_fee() -> Fee {
@@ -52,7 +50,8 @@ impl Order {
 
     /// Prices and shares, at most.
     pub(crate) fn price(&self) -> u128 {
-        PRICES + self.share(PRICES)
+        let prices = DATASET_PRICE + MODEL_PRICE + RATE * self.longest();
+        prices + self.share(prices)
     }
 
     /// What the buyer locked.

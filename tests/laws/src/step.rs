@@ -119,6 +119,12 @@ pub enum Step {
         device: u8,
         twist: Twist,
     },
+    /// Somebody pays for more compute: a buyer, not always the order's own, or a stranger without a token.
+    TopUp {
+        order: usize,
+        by: usize,
+        duration: u32,
+    },
     /// An earlier submission, byte by byte.
     Replay {
         submission: usize,
@@ -183,6 +189,8 @@ pub fn any_step() -> impl Strategy<Value = Step> {
             .prop_map(|(order, by_stranger)| Step::Accept { order, by_stranger }),
         20 => verdict(),
         3 => (0..64_usize).prop_map(|submission| Step::Replay { submission }),
+        3 => (order.clone(), 0..3_usize, prop_oneof![9 => 0..900_u32, 1 => Just(u32::MAX)])
+            .prop_map(|(order, by, duration)| Step::TopUp { order, by, duration }),
         3 => order.clone().prop_map(|order| Step::Settle { order }),
         3 => order.clone().prop_map(|order| Step::Refund { order }),
         2 => order.clone().prop_map(|order| Step::Restore { order }),
@@ -218,7 +226,7 @@ fn together() -> impl Strategy<Value = Step> {
     })
 }
 
-fn mode() -> impl Strategy<Value = Mode> {
+pub(crate) fn mode() -> impl Strategy<Value = Mode> {
     use Mode::*;
     prop_oneof![
         6 => Just(Honest),
@@ -270,11 +278,31 @@ fn verdict() -> impl Strategy<Value = Step> {
     )
 }
 
+/// Leaves out of a failing sequence what it fails without: halves first, single steps last. The values of steps
+/// stay what they are, so that a few hundred sequences are played and not thousands.
+pub fn shorten<S: Clone>(mut steps: Vec<S>, fails: impl Fn(&[S]) -> bool) -> Vec<S> {
+    let mut size = steps.len().div_ceil(2);
+    while size > 0 {
+        let mut from = 0;
+        while from < steps.len() {
+            let mut rest = steps.clone();
+            rest.drain(from..steps.len().min(from + size));
+            if fails(&rest) {
+                steps = rest;
+            } else {
+                from += size;
+            }
+        }
+        size /= 2;
+    }
+    steps
+}
+
 /// A failing sequence as a script, a step on a line.
 #[derive(Debug)]
-pub struct Script<'a>(pub &'a [Step]);
+pub struct Script<'a, S>(pub &'a [S]);
 
-impl fmt::Display for Script<'_> {
+impl<S: fmt::Debug> fmt::Display for Script<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, step) in (1..).zip(self.0) {
             writeln!(f, "{number:>3}  {step:?}")?;

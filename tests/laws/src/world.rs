@@ -1,4 +1,4 @@
-//! What steps are played against: the contracts on a chain, or their rules alone.
+//! What steps are played against: the contracts on a chain or on test machines, or their rules alone.
 
 use alloy::primitives::{Address, B256, Bytes};
 use alloy::sol_types::{SolCall, SolInterface};
@@ -187,7 +187,7 @@ impl World for Market {
     }
 
     fn intrude(&mut self, call: usize, terms: Option<Terms>) -> Result<(), Reverted> {
-        let (to, data) = intrusion(self, call, terms);
+        let (to, data) = intrusion(self, (self.offers, self.usage), call, terms);
         self.lab.send(STRANGER, to, data).map(|_| ())
     }
 
@@ -227,16 +227,21 @@ impl World for Market {
 }
 
 /// A call that is not for strangers, and whom it is for.
-fn intrusion(market: &Market, call: usize, terms: Option<Terms>) -> (Address, Vec<u8>) {
-    let offer = vouch_abi::id::offer_id(&market.legs[0][0].offer);
-    let (offers, usage) = (market.offers, market.usage);
-    let (attestation, escrow) = (market.attestation, market.escrow);
+pub(crate) fn intrusion(
+    world: &impl World,
+    (offers, usage): (Address, Address),
+    call: usize,
+    terms: Option<Terms>,
+) -> (Address, Vec<u8>) {
+    let request = world.request(0, 0, 0);
+    let offer = vouch_abi::id::offer_id(&request.legs[0].offer);
+    let (attestation, escrow) = world.domains();
     let id = vouch_abi::id::policy_id(&policy());
     match call {
         0 => {
             let call = IOffers::sellCall {
                 buyer: BUYERS[0],
-                request: market.request(0, 0, 0),
+                request,
                 count: 1,
             };
             (offers, call.abi_encode())
@@ -259,7 +264,7 @@ fn intrusion(market: &Market, call: usize, terms: Option<Terms>) -> (Address, Ve
         3 => {
             let verdict = Verdict::default();
             let call = IAttestation::admitCall {
-                signatures: market.sign(&verdict, &[0, 1, 2]),
+                signatures: world.sign(&verdict, &[0, 1, 2], world.chain_id(), attestation),
                 verdict,
                 busyUntil: u64::MAX,
             };

@@ -1,46 +1,67 @@
 //! The laws under random sequences of steps. `scripts/laws --steps N` plays more of them.
 
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use proptest::collection::vec;
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 use vouch_laws::disputes::{DisputeStep, Opinion};
 use vouch_laws::market::Market;
 use vouch_laws::play::{Tally, play};
 use vouch_laws::rules::Rules;
-use vouch_laws::step::{About, Finding, Script, Step, Twist, any_step};
+use vouch_laws::stakes;
+use vouch_laws::step::{About, Finding, Script, Step, Twist, any_step, shorten};
+use vouch_laws::testvm::Machines;
 use vouch_laws::world::World;
 
 /// Sequences of one test on the contracts, of up to [`LENGTH`] steps.
 const SEQUENCES: u32 = 30;
+/// Sequences of one test on `TestVM`s.
+const TESTVM_SEQUENCES: u32 = 60;
 /// Sequences on the rules alone: some twenty-seven thousand steps.
 const RULES_SEQUENCES: u32 = 300;
 const LENGTH: usize = 120;
 
 /// Plays random sequences. Several tests do the same, so that they share the processors.
 fn sequences<W: World>(count: u32) -> Tally {
+    let total = random(count, any_step(), play::<W>);
+    // A run in which nothing happens would prove nothing.
+    assert!(total.settled > 5 && total.refunded > 5, "{total:?}");
+    assert!(total.refused_verdicts > 50, "{total:?}");
+    assert!(total.effective * 5 > total.steps, "{total:?}");
+    total
+}
+
+/// The same of any kind of steps.
+fn random<S: Clone + Debug>(
+    count: u32,
+    any: impl Strategy<Value = S>,
+    play: fn(&[S]) -> anyhow::Result<Tally>,
+) -> Tally {
     let mut total = Tally::default();
     let mut runner = TestRunner::new(Config {
         failure_persistence: None,
-        max_shrink_iters: 5_000,
+        max_shrink_iters: 0,
         cases: count,
         ..Config::default()
     });
     let tally = std::cell::RefCell::new(&mut total);
-    let outcome = runner.run(&vec(any_step(), LENGTH / 2..=LENGTH), |steps| {
-        let one = play::<W>(&steps).map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
+    let outcome = runner.run(&vec(any, LENGTH / 2..=LENGTH), |steps| {
+        let one = play(&steps).map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
         tally.borrow_mut().add(&one);
         Ok(())
     });
     match outcome {
         Ok(()) => {}
         Err(TestError::Fail(reason, steps)) => {
+            let fails =
+                |steps: &[S]| !matches!(catch_unwind(AssertUnwindSafe(|| play(steps))), Ok(Ok(_)));
+            let steps = shorten(steps, fails);
             panic!("a law is broken: {reason}\n\n{}", Script(&steps))
         }
         Err(TestError::Abort(reason)) => panic!("stopped: {reason}"),
     }
-    // A run in which nothing happens would prove nothing.
-    assert!(total.settled > 5 && total.refunded > 5, "{total:?}");
-    assert!(total.refused_verdicts > 50, "{total:?}");
-    assert!(total.effective * 5 > total.steps, "{total:?}");
     total
 }
 
@@ -60,15 +81,33 @@ fn laws_hold_in_random_sequences_3() {
 }
 
 #[test]
+fn laws_hold_in_random_sequences_on_testvm_1() {
+    sequences::<Machines>(TESTVM_SEQUENCES);
+}
+
+#[test]
+fn laws_hold_in_random_sequences_on_testvm_2() {
+    sequences::<Machines>(TESTVM_SEQUENCES);
+}
+
+#[test]
 fn laws_hold_in_random_sequences_on_the_rules() {
     let total = sequences::<Rules>(RULES_SEQUENCES);
     assert!(total.disputed > 3, "{total:?}");
+}
+
+#[test]
+fn laws_hold_in_random_sequences_of_bonds() {
+    let total = random(TESTVM_SEQUENCES, stakes::any_step(), stakes::play);
+    // About a third of them, give or take: the steps are random.
+    assert!(total.effective * 5 > total.steps, "{total:?}");
 }
 
 /// The harness notices what it should: an order that is paid is no order that is refunded.
 #[test]
 fn one_deal_is_counted_as_it_went() {
     one_deal::<Market>();
+    one_deal::<Machines>();
     one_deal::<Rules>();
 }
 
@@ -115,6 +154,7 @@ fn one_deal<W: World>() {
 #[test]
 fn disputes_are_counted_as_they_went() {
     disputes::<Market>();
+    disputes::<Machines>();
     disputes::<Rules>();
 }
 

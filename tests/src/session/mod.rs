@@ -170,9 +170,10 @@ impl Studio {
             simulated.push_str(&format!("{key} = {key:?}\n"));
         }
         let text = format!(
-            "evidence = [{oracle:?}]\n[chain]\ndeployment = \"31337.json\"\nendpoints = [{ws:?}, {http:?}]\n\
+            "owners = [\"{owner}\"]\nevidence = [{oracle:?}]\n[chain]\ndeployment = \"31337.json\"\nendpoints = [{ws:?}, {http:?}]\n\
              [store]\ndir = \"broker\"\nroot_key = \"root.key\"\ncontent = \"public\"\n\
              [simulated]\n{simulated}[server]\nlisten = \"127.0.0.1:0\"\n",
+            owner = signer(1)?.address(),
             oracle = self.oracle_url,
             ws = self.fair.node.ws_url(),
             http = self.fair.node.url(),
@@ -240,6 +241,7 @@ impl Studio {
                 volume: 1_000,
                 openUntil: u64::MAX,
                 shared: false,
+                lineage: B256::ZERO,
                 salt: B256::with_last_byte(1),
             };
             send(seller.offers().publish(offer.clone(), String::new())).await?;

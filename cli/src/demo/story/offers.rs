@@ -38,6 +38,7 @@ impl Stage<'_> {
                 chain: &self.devnet,
                 deployment: &self.dir.join("31337.json"),
                 oracle: &self.oracles[0].url,
+                owner: owner.address(),
                 asset: (asset, &key_file),
                 content: &public,
             },

@@ -44,8 +44,10 @@ fn constructed() -> (TestVM, Escrow) {
 }
 
 /// The functions that the annex answers.
-const ANNEX: [[u8; 4]; 7] = [
+const ANNEX: [[u8; 4]; 9] = [
     IEscrow::submitEvidenceCall::SELECTOR,
+    IEscrow::topUpCall::SELECTOR,
+    IEscrow::releaseOutputCall::SELECTOR,
     IEscrow::settleCall::SELECTOR,
     IEscrow::disputeCall::SELECTOR,
     IEscrow::resolveCall::SELECTOR,

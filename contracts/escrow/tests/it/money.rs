@@ -1,11 +1,11 @@
 //! How what an order locked is split.
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use escrow::money::{Split, locked, shares};
 use proptest::prelude::*;
 use vouch_abi::{
-    Terms,
-    terms::{checked_scale, checked_share, divide},
+    Terms, id,
+    terms::{checked_scale, checked_share, checked_total, divide, extend},
 };
 use vouch_protocol::clause::{Clause, Clauses, LegClauses};
 
@@ -135,6 +135,76 @@ fn heartbeats_are_paid_to_compute_alone_and_never_beyond_its_amount() {
     }
 }
 
+/// The sample with a model of which a twentieth is one parent's, and a fifth another's.
+fn derived() -> Terms {
+    let mut wanted = request();
+    wanted.legs[1].royalties = royalties();
+    wanted.legs[1].offer.lineage = id::lineage(&royalties());
+    vouch_abi::terms::derive(&wanted, BUYER, protocol_fee(), NOW).unwrap()
+}
+
+#[test]
+fn royalties_are_paid_out_of_the_price_where_the_rest_of_it_is() {
+    let amounts: Vec<u64> = derived().legs.iter().map(|leg| leg.amount.to()).collect();
+    assert_eq!(amounts, [1_000, 1_500, 0, 1_800, 100, 400, 48, 120]);
+    assert_eq!(
+        locked(&derived()),
+        locked(&terms()),
+        "the price is the same"
+    );
+    let with = |model, [one, other]: [u64; 2]| {
+        let sum = 1_000 + model + 30 + one + other;
+        vec![1_000, model, 0, 30, one, other, sum / 100, sum * 25 / 1_000]
+    };
+    assert_eq!(paid(&derived(), all_clauses(), 10), with(1_500, [100, 400]));
+    // The royalties' own windows say nothing.
+    let mut held = [u32::MAX; 8];
+    (held[4], held[5]) = (0, 0);
+    let word = U256::from_be_bytes(LegClauses(held).to_be_bytes());
+    assert_eq!(paid(&derived(), word, 10), with(1_500, [100, 400]));
+    let refused = without(1, Clause::Workload);
+    assert_eq!(paid(&derived(), refused, 10), with(0, [0, 0]));
+    let expired = Split::expired(&derived(), true, 10);
+    assert_eq!(sum(expired.paid), U256::from(30), "compute alone");
+}
+
+#[test]
+fn what_is_topped_up_is_locked_with_its_shares_and_earned_by_the_second() {
+    let mut longer = derived();
+    assert_eq!(extend(&mut longer, 0), Some(()));
+    assert_eq!(longer, derived(), "nothing is nothing");
+    assert_eq!(extend(&mut longer, 400), Some(()));
+    let more = locked(&longer) - locked(&derived());
+    assert_eq!(more, U256::from(1_200 + 12 + 30));
+    for (seconds, compute) in [(600, 1_800), (601, 1_803), (1_000, 3_000), (1_001, 3_000)] {
+        assert_eq!(
+            paid(&longer, all_clauses(), seconds)[3],
+            compute,
+            "{seconds} s"
+        );
+    }
+    // As if it had been ordered so.
+    let mut wanted = request();
+    wanted.maxDuration = 1_000;
+    wanted.legs[1].royalties = royalties();
+    wanted.legs[1].offer.lineage = id::lineage(&royalties());
+    let ordered = vouch_abi::terms::derive(&wanted, BUYER, protocol_fee(), NOW).unwrap();
+    assert_eq!(longer.legs, ordered.legs);
+}
+
+#[test]
+fn extend_errors_when_the_total_does_not_fit() {
+    let mut terms = terms();
+    // Shares of so much would not fit.
+    terms.legs.truncate(4);
+    terms.legs[3].rate = U256::MAX / U256::from(601);
+    assert_eq!(extend(&mut terms.clone(), 2), None, "the amount");
+    terms.legs[3].rate = U256::MAX / U256::from(700);
+    terms.bond = U256::MAX / U256::from(10);
+    assert_eq!(extend(&mut terms, 90), Some(()));
+    assert_eq!(checked_total(&terms), None, "with the bond");
+}
+
 #[test]
 fn each_receiver_gets_one_transfer() {
     let split = Split::earned(&terms(), all_clauses(), 500, 510);
@@ -176,6 +246,7 @@ prop_compose! {
         rate in 0..100_u64, longest in 1..1_000_u64, bond in 0..1_000_u64, oracle_fee in 0..100_u64,
         provider in 0..4_u8, buyer in 0..4_u8,
         shares in prop::collection::vec((0..4_u8, 1..200_000_u32), 0..3),
+        royalties in prop::collection::vec((0..7_usize, 0..4_u8, 1..250_000_u32), 0..3),
     ) -> Terms {
         let who = Address::with_last_byte;
         let mut all: Vec<_> = legs
@@ -183,6 +254,21 @@ prop_compose! {
             .map(|(kind, payee, amount)| leg(kind, who(payee), amount, 0))
             .collect();
         all.push(leg(4, who(provider), rate * longest, rate));
+        for (index, leg) in (1..).zip(&mut all) {
+            leg.offer = B256::with_last_byte(index);
+        }
+        for (index, payee, rate) in royalties {
+            let flat = all.iter_mut().filter(|leg| leg.kind < 4);
+            let prices: Vec<U256> = flat.map(|leg| leg.amount).collect();
+            let Some(price) = prices.get(index) else {
+                continue;
+            };
+            let amount = price * U256::from(rate) / U256::from(1_000_000);
+            all[index].amount -= amount;
+            let mut royalty = leg(6, who(payee), amount.to(), rate.into());
+            (royalty.offer, royalty.clauses) = (all[index].offer, 0);
+            all.push(royalty);
+        }
         let price: u64 = all.iter().map(|leg| leg.amount.to::<u64>()).sum();
         let part = |rate: u32| price * u64::from(rate) / 1_000_000;
         all.extend(shares.into_iter().map(|(payee, rate)| leg(5, who(payee), part(rate), rate.into())));
@@ -210,6 +296,31 @@ proptest! {
         prop_assert_eq!(out(&Split::rejected(&terms, forged)) + terms.oracleFee, with_bond);
         let expected = if bonded { with_bond } else { locked(&terms) };
         prop_assert_eq!(out(&Split::expired(&terms, bonded, seconds)), expected);
+    }
+
+    #[test]
+    fn every_way_out_pays_what_was_topped_up_too(
+        mut terms in any_terms(), clauses in word(), seconds in 0..2_000_u64, duration: u32,
+    ) {
+        terms.maxDuration = 1;
+        prop_assert_eq!(extend(&mut terms, duration), Some(()));
+        let out = |split: &Split| sum(transfers(split, &terms).into_iter().map(|(_, amount)| amount));
+        let all = locked(&terms) + terms.bond;
+        let earned = Split::earned(&terms, clauses, 0, seconds);
+        prop_assert_eq!(out(&earned) + terms.oracleFee, all);
+        prop_assert_eq!(out(&Split::expired(&terms, true, seconds)), all);
+    }
+
+    #[test]
+    fn a_royalty_is_paid_whole_with_its_price_or_not_at_all(
+        terms in any_terms(), clauses in word(), seconds in 0..2_000_u64,
+    ) {
+        let split = Split::earned(&terms, clauses, 0, seconds);
+        for (leg, paid) in terms.legs.iter().zip(&split.paid).filter(|(leg, _)| leg.kind == 6) {
+            let sold = terms.legs.iter().position(|sold| sold.offer == leg.offer).unwrap();
+            let expected = if split.paid[sold].is_zero() { U256::ZERO } else { leg.amount };
+            prop_assert_eq!(*paid, expected);
+        }
     }
 
     #[test]

@@ -316,7 +316,8 @@ fn restore_errors_unless_refunded_and_only_once() {
 proptest! {
     #[test]
     fn packing_round_trips(
-        which in 0..7_usize, since: u64, started: u64, finished: u64, beat in 0..1_u64 << 40, restored: bool,
+        which in 0..7_usize, since in 0..1_u64 << 56, started in 0..1_u64 << 40, finished in 0..1_u64 << 40,
+        beat in 0..1_u64 << 40, topped_up: u32, restored: bool,
     ) {
         let mut record = every()[which];
         if record.state != State::Settled {
@@ -325,6 +326,7 @@ proptest! {
                 started_at: started,
                 finished_at: finished,
                 beat_at: beat,
+                topped_up,
                 restored,
                 ..record
             };

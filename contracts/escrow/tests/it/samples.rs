@@ -2,7 +2,9 @@
 
 use alloy_primitives::{Address, B256, U256};
 use escrow::{flows::Flows, money::Split};
-use vouch_abi::{Deadlines, Fee, Leg, Offer, Terms, Verdict, wire::Request, wire::RequestedLeg};
+use vouch_abi::{
+    Deadlines, Fee, Leg, Offer, Royalty, Terms, Verdict, wire::Request, wire::RequestedLeg,
+};
 use vouch_protocol::clause::{Clauses, LegClauses};
 
 pub(crate) const NOW: u64 = 1_000;
@@ -39,7 +41,18 @@ pub(crate) fn requested(kind: u8, price: u64) -> RequestedLeg {
         offer: offer(kind, price),
         any: 0,
         signature: Default::default(),
+        royalties: Vec::new(),
     }
+}
+
+/// Of a model that was made from two others' assets.
+pub(crate) fn royalties() -> Vec<Royalty> {
+    let royalty = |parent, rate| Royalty {
+        payee: Address::repeat_byte(parent),
+        digest: B256::repeat_byte(parent),
+        rate,
+    };
+    vec![royalty(0xe1, 50_000), royalty(0xe2, 200_000)]
 }
 
 pub(crate) fn deadlines() -> Deadlines {

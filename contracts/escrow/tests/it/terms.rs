@@ -4,8 +4,8 @@ use alloy_primitives::{Address, B256, U256};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use vouch_abi::{
-    Deadlines, Fee, IEscrow, IOffers, Leg, Requirements, Terms, call::Revert, id, wire::Request,
-    wire::RequestedLeg,
+    Deadlines, Fee, IEscrow, IOffers, Leg, Requirements, Royalty, Terms, call::Revert, id,
+    wire::Request, wire::RequestedLeg,
 };
 use vouch_protocol::{
     clause::{Clause, Clauses},
@@ -75,7 +75,7 @@ fn legs_come_from_their_offers() {
         assert_eq!(leg.digest, requested.offer.digest);
         assert_eq!(leg.clauses, Clauses::POLICY.0);
     }
-    assert_eq!(vouch_abi::terms::workload(&terms), B256::repeat_byte(3));
+    assert_eq!(vouch_abi::terms::workload(&terms).0, B256::repeat_byte(3));
     let assets = [B256::repeat_byte(1), B256::repeat_byte(2)];
     let inputs: [u8; 32] = Sha256::digest(vouch_abi::terms::inputs(&terms)).into();
     assert_eq!(
@@ -103,27 +103,8 @@ fn waived_clauses_are_not_required_and_requirements_are_the_datasets() {
 }
 
 #[test]
-fn derive_errors_when_there_are_no_legs_or_too_many() {
+fn derive_errors_when_there_are_no_legs() {
     assert_eq!(refused(with_legs(vec![])), invalid("legs"));
-    let legs = |count: u8| -> Vec<RequestedLeg> {
-        let mut legs = vec![requested(4, 1)];
-        for n in 1..count {
-            let mut leg = requested(1, 1);
-            leg.offer.salt = B256::repeat_byte(n);
-            legs.push(leg);
-        }
-        legs
-    };
-    // Two of eight are shares; without fees there is room for all.
-    assert!(derive(with_legs(legs(6))).is_ok());
-    assert_eq!(refused(with_legs(legs(7))), invalid("legs"));
-    let free = |count| Request {
-        marketplaceFee: Fee::default(),
-        ..with_legs(legs(count))
-    };
-    let derive = |request| vouch_abi::terms::derive(&request, BUYER, Fee::default(), NOW);
-    assert!(derive(free(8)).is_ok());
-    assert_eq!(derive(free(9)).err(), Some(invalid("legs")));
 }
 
 #[test]
@@ -391,6 +372,92 @@ fn derive_errors_when_a_fee_is_above_its_limit_or_nobodys() {
     };
     assert_eq!(refused(&none, limit, &found), Some(expected.into()));
     assert_eq!(refused(&none, 10_001, &found), None);
+}
+
+#[test]
+fn royalties_become_legs_behind_those_of_the_offers() {
+    let mut wanted = request();
+    wanted.legs[0].royalties = royalties();
+    wanted.legs[0].offer.lineage = id::lineage(&royalties());
+    let terms = derive(wanted).unwrap();
+    let kinds: Vec<u8> = terms.legs.iter().map(|leg| leg.kind).collect();
+    assert_eq!(kinds, [1, 2, 3, 4, 6, 6, 5, 5]);
+    for (leg, royalty) in terms.legs[4..6].iter().zip(royalties()) {
+        assert_eq!(leg.offer, terms.legs[0].offer);
+        assert_eq!((leg.payee, leg.digest), (royalty.payee, royalty.digest));
+        assert_eq!((leg.policy, leg.clauses), (B256::ZERO, 0));
+    }
+    assert_eq!(
+        vouch_abi::terms::inputs(&terms),
+        [[1; 32], [2; 32]].concat(),
+        "no input of the session"
+    );
+}
+
+#[test]
+fn derive_errors_when_royalties_are_not_the_offers_or_cannot_be_paid() {
+    let wanted = |named: Vec<Royalty>, brought: Vec<Royalty>| {
+        let mut wanted = request();
+        wanted.legs[1].offer.lineage = id::lineage(&named);
+        wanted.legs[1].royalties = brought;
+        wanted
+    };
+    let with = |change: fn(&mut Royalty)| {
+        let mut changed = royalties();
+        change(&mut changed[0]);
+        changed
+    };
+    let (none, both) = (Vec::new(), royalties());
+    for (named, brought) in [
+        (both.clone(), none.clone()),
+        (none, both.clone()),
+        (both.clone(), both[..1].to_vec()),
+        (both.clone(), both.iter().rev().cloned().collect()),
+        (both.clone(), with(|royalty| royalty.rate -= 1)),
+        (both.clone(), with(|royalty| royalty.payee = BUYER)),
+    ] {
+        assert_eq!(refused(wanted(named, brought)), invalid_leg(1, "royalties"));
+    }
+    // What the owner itself has named, and nobody could be paid.
+    for changed in [
+        with(|royalty| royalty.rate = 0),
+        with(|royalty| royalty.rate = 300_001),
+        with(|royalty| royalty.rate = u32::MAX),
+        with(|royalty| royalty.payee = Address::ZERO),
+    ] {
+        let wanted = wanted(changed.clone(), changed);
+        assert_eq!(refused(wanted), invalid_leg(1, "royalties"));
+    }
+    let half = with(|royalty| royalty.rate = 300_000);
+    assert!(derive(wanted(half.clone(), half)).is_ok(), "together half");
+}
+
+#[test]
+fn derive_errors_when_there_are_more_legs_than_a_verdict_or_an_order_has_room_for() {
+    let offers = |count: u8| {
+        let mut legs = vec![requested(4, 3)];
+        for number in 1..count {
+            let mut leg = requested(1, 1_000);
+            leg.offer.salt = B256::repeat_byte(number);
+            legs.push(leg);
+        }
+        legs
+    };
+    assert!(derive(with_legs(offers(8))).is_ok());
+    assert_eq!(refused(with_legs(offers(9))), invalid("legs"));
+    // With two fees there is room for six royalties.
+    let many = |count: usize| {
+        let mut legs = offers(8);
+        let one = Royalty {
+            rate: 1,
+            ..royalties().remove(0)
+        };
+        legs[1].royalties = vec![one; count];
+        legs[1].offer.lineage = id::lineage(&legs[1].royalties);
+        with_legs(legs)
+    };
+    assert!(derive(many(6)).is_ok());
+    assert_eq!(refused(many(7)), invalid("legs"));
 }
 
 #[test]

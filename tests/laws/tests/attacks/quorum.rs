@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, B256, Bytes};
 use vouch_abi::{IAttestation, IEscrow, Verdict};
 use vouch_client::verdict::SIGNATURE_LEN;
-use vouch_laws::market::{BUYERS, GOVERNOR, Market, PROVIDER};
+use vouch_laws::market::{BUYERS, GOVERNOR, Market, PROVIDER, STRANGER};
 use vouch_laws::twist::other_s;
 use vouch_protocol::Phase;
 
@@ -205,5 +205,47 @@ fn a_removed_operator_no_longer_counts() {
         market.lab.tell(GOVERNOR, market.attestation, &empty),
         "a quorum of nobody",
     );
+    balanced(&mut market);
+}
+
+#[test]
+fn a_quorum_is_what_its_signers_weigh_and_not_how_many_they_are() {
+    let mut market = Market::new();
+    let (order, terms) = accepted(&mut market, 1);
+    let start = market.verdict(order, &terms, Phase::Start, 1);
+    let (attestation, heavy) = (market.attestation, market.keys[0].address());
+    let weigh = |operator, weight, quorum| IAttestation::setWeightsCall {
+        weights: vec![IAttestation::Weight { operator, weight }],
+        quorum,
+    };
+    for (what, call) in [
+        ("a stranger", weigh(STRANGER, 2, 2)),
+        ("no weight", weigh(heavy, 0, 2)),
+        ("a quorum out of reach", weigh(heavy, 3, 6)),
+        ("a quorum of nothing", weigh(heavy, 3, 0)),
+    ] {
+        let found = market.lab.tell(GOVERNOR, attestation, &call);
+        assert!(found.is_err(), "{what}");
+    }
+    let found = market.lab.tell(STRANGER, attestation, &weigh(heavy, 3, 3));
+    refused::<IAttestation::NotGovernor>(found, "by a stranger");
+    market
+        .must(GOVERNOR, attestation, &weigh(heavy, 3, 3))
+        .expect("weighed");
+    let many = market.sign(&start, &[1, 2]);
+    let few = market.submit(&terms, &start, many);
+    refused::<IAttestation::QuorumNotReached>(few, "two that weigh two");
+    let one = market.sign(&start, &[0]);
+    market
+        .submit(&terms, &start, one)
+        .expect("one that weighs three");
+    // Who is removed takes its weight along.
+    let remove = IAttestation::setOperatorsCall {
+        added: vec![],
+        removed: vec![heavy],
+        quorum: 3,
+    };
+    let found = market.lab.tell(GOVERNOR, attestation, &remove);
+    refused::<IAttestation::InvalidQuorum>(found, "a quorum out of reach");
     balanced(&mut market);
 }
