@@ -31,7 +31,14 @@ export PATH
 CONTRACTS="governance bonds offers usage annex desk escrow attestation token"
 CARGO_STYLUS_VERSION="0.10.10"
 SCHEMATHESIS_VERSION="4.32.5"
+MOTO_VERSION="5.2.5"
+# What vouch-oracle has only when it is asked for.
+ORACLE_FEATURES="vouch-oracle/otel,vouch-oracle/kms"
 NODE_MAJOR=20
+
+# Where `scripts/setup` puts the embedded database's library, by the version of its crate, and cargo finds it.
+OWN_ROCKSDB="$CACHE/rocksdb/$(sed -n '/^name = "librocksdb-sys"$/{n;s/^version = "\(.*\)"$/\1/p;}' Cargo.lock)"
+export ROCKSDB_LIB_DIR="${ROCKSDB_LIB_DIR:-$OWN_ROCKSDB}" ROCKSDB_STATIC="${ROCKSDB_STATIC:-1}"
 
 # Bash sets SECONDS to 0 when it starts; a script started by another goes on counting.
 SECONDS="${VOUCH_ELAPSED:-0}"

@@ -1,5 +1,6 @@
 //! Puts the parts together and takes them down in order.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 use alloy::primitives::B256;
 use alloy::providers::{DynProvider, Provider};
 use anyhow::Context;
+use axum::Router;
+use axum::serve::{Listener, ListenerExt};
 use futures::StreamExt;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
@@ -16,7 +19,7 @@ use vouch_client::{Deployment, Market, connect};
 use vouch_evidence::Anchors;
 
 use crate::api::{self, Api, Balance};
-use crate::bundles::{Bundles, Sources};
+use crate::bundles::{Bucket, Bundles, InHand, Objects, Sources};
 use crate::chain::Endpoints;
 use crate::collateral::Supplier;
 use crate::config::{Config, Simulated};
@@ -28,6 +31,7 @@ use crate::policies::Policies;
 use crate::quorum::Exchange;
 use crate::store::model::JobId;
 use crate::store::{MarketId, Store, StoreError};
+use crate::tls::{Authorities, Handshakes, Identity};
 use crate::uploads::Uploads;
 use crate::{survey, workers};
 
@@ -49,12 +53,28 @@ pub struct Checked {
     endpoints: Vec<(String, String, Option<DynProvider>)>,
     keys: Keyring,
     anchors: Anchors,
+    identity: Option<Arc<Identity>>,
+    authorities: Authorities,
+    bucket: Option<Bucket>,
 }
 
-/// Asks a running daemon to read its keys again.
+impl Checked {
+    /// Asks for what may be away for a while when the daemon starts: the evidence's bucket.
+    ///
+    /// # Errors
+    /// What the bucket's service answers, or that it does not.
+    pub async fn reach(&self) -> anyhow::Result<()> {
+        if let Some(bucket) = &self.bucket {
+            bucket.reach().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Asks a running daemon to read its keys and its certificate again.
 #[derive(Clone, Debug)]
 pub struct Reload {
-    /// The configuration's file. Only its keys are taken over.
+    /// The configuration's file. Only its keys are taken over; the certificate's files stay those of the start.
     pub file: PathBuf,
     /// Told when they have changed.
     pub asked: Arc<Notify>,
@@ -67,7 +87,14 @@ pub struct Reload {
 pub async fn check(config: Config) -> anyhow::Result<Checked> {
     let deployment = Deployment::load(&config.chain.deployment)?;
     config.check_chain(deployment.chain_id)?;
-    let signers = Signers::load(&config.keys)?;
+    let signers = Signers::load(&config.keys).await?;
+    let identity = config.server.tls.clone().map(Identity::load).transpose()?;
+    let authorities = Authorities::load(config.trust.authorities.as_deref())?;
+    let timeout = Duration::from_millis(config.evidence.timeout_ms);
+    let bucket = config.evidence.bucket.as_ref();
+    let bucket = bucket
+        .map(|bucket| Bucket::new(bucket, timeout, &authorities))
+        .transpose()?;
     let anchors = anchors(config.trust.simulated.as_ref())?;
     let mut endpoints = Vec::new();
     let mut failures = Vec::new();
@@ -115,7 +142,7 @@ pub async fn check(config: Config) -> anyhow::Result<Checked> {
     }
     tracing::info!(
         chain_id = market.chain_id, escrow = %market.addresses.escrow, quorum,
-        operators = signers.verdict.len(), gas = %signers.gas.address(),
+        operators = ?signers.operators(), gas = %signers.gas.address(),
         simulated = anchors.trusts_simulator(), "configuration checked"
     );
     Ok(Checked {
@@ -125,6 +152,9 @@ pub async fn check(config: Config) -> anyhow::Result<Checked> {
         endpoints,
         keys: Keyring::new(signers),
         anchors,
+        identity: identity.map(Arc::new),
+        authorities,
+        bucket,
     })
 }
 
@@ -166,6 +196,9 @@ pub async fn run(
         endpoints,
         keys,
         anchors,
+        identity,
+        authorities,
+        bucket,
     } = checked;
     let keys = Arc::new(keys);
     let id = MarketId {
@@ -176,9 +209,14 @@ pub async fn run(
         return Ok(());
     };
     let store = Arc::new(store);
-    let bundles = Bundles::open(config.evidence_dir(), config.evidence.max_bytes)?;
+    let max_bytes = config.evidence.max_bytes;
+    let bundles = match bucket {
+        Some(bucket) => Bundles::new(Objects::Bucket(bucket), max_bytes),
+        None => Bundles::open(config.evidence_dir(), max_bytes)?,
+    };
     let timeout = Duration::from_millis(config.evidence.timeout_ms);
-    let sources = Sources::new(&config.evidence.sources, timeout)?;
+    let http = authorities.client().timeout(timeout);
+    let sources = Sources::new(&config.evidence.sources, http)?;
     let rpc_timeout = Duration::from_millis(config.chain.timeout_ms);
     let endpoints = Arc::new(Endpoints::new(
         endpoints,
@@ -211,10 +249,11 @@ pub async fn run(
     let listener = TcpListener::bind(config.server.listen)
         .await
         .with_context(|| format!("server.listen {}", config.server.listen))?;
-    tracing::info!(listen = %listener.local_addr()?, "listening");
+    tracing::info!(listen = %listener.local_addr()?, tls = identity.is_some(), "listening");
     let leader = Leader {
         store: Arc::clone(&store),
         bundles: bundles.clone(),
+        uploads: Uploads::beside(&bundles),
         endpoints: Arc::clone(&endpoints),
         market: market.clone(),
         keys: Arc::clone(&keys),
@@ -230,13 +269,15 @@ pub async fn run(
         store: Arc::clone(&store),
         bundles,
         sources,
+        in_hand: InHand::default(),
         market,
         endpoints,
         keys,
         anchors,
+        issuers: Arc::default(),
         exchange: Arc::clone(&exchange),
         supplier,
-        verifying: Semaphore::new(config.server.workers),
+        verifying: Semaphore::new(config.server.workers * 2),
         policies: Policies::default(),
         stagger: Duration::from_millis(config.quorum.stagger_ms),
         head: leader.head.clone(),
@@ -250,7 +291,7 @@ pub async fn run(
     let shown = Api {
         store: Arc::clone(&store),
         bundles: pipeline.bundles.clone(),
-        uploads: Uploads::beside(&pipeline.bundles),
+        uploads: leader.uploads.clone(),
         anchors: Arc::clone(&pipeline.anchors),
         head: leader.head.clone(),
         metrics: Arc::clone(&metrics),
@@ -260,23 +301,23 @@ pub async fn run(
         limits: Arc::new(api::Limits::new(config.server.workers)),
         arrived,
     };
-    let app =
-        api::router(shown, rate).into_make_service_with_connect_info::<std::net::SocketAddr>();
+    let app = api::router(shown, rate);
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(watch_gas(Arc::clone(&pipeline), gas_tx, cancel.clone()));
-    tasks.spawn(change_keys(
+    tasks.spawn(take_over(
         Arc::clone(&pipeline),
+        identity.clone(),
         reload,
         jobs_tx.clone(),
         cancel.clone(),
     ));
-    let stop = cancel.clone();
-    tasks.spawn(async move {
-        let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(error) = served.await {
-            tracing::error!(code = "server_failed", %error, "HTTP server stopped");
+    match identity {
+        Some(identity) => {
+            let handshakes = Handshakes::new(listener, identity);
+            tasks.spawn(serve(handshakes, app, cancel.clone()))
         }
-    });
+        None => tasks.spawn(serve(listener, app, cancel.clone())),
+    };
     let endpoints = Arc::clone(&pipeline.endpoints);
     tasks.spawn(watch_heads(endpoints, wake_intake, cancel.clone()));
     let (endpoints, stop) = (Arc::clone(&pipeline.endpoints), cancel.clone());
@@ -284,7 +325,8 @@ pub async fn run(
     let endpoints = Arc::clone(&pipeline.endpoints);
     tasks.spawn(survey::run(endpoints, config.poll(), cancel.clone()));
     let timeout = Duration::from_millis(config.quorum.timeout_ms);
-    tasks.spawn(exchange.run(config.peers(), timeout, cancel.clone()));
+    let http = authorities.client().timeout(timeout);
+    tasks.spawn(exchange.run(config.peers(), http, cancel.clone()));
     tasks.spawn(wake_arrived(arrived_rx, Arc::clone(&store), jobs_tx));
     let (workers, stop) = (config.server.workers, cancel.clone());
     if store.is_shared() {
@@ -367,9 +409,24 @@ async fn watch_gas(
     }
 }
 
-/// Takes keys from the configuration's file when asked. Where they cannot be had, those in use stay.
-async fn change_keys(
+/// Serves the API until `stop`; requests that have begun are answered.
+async fn serve<L>(listener: L, app: Router, stop: CancellationToken)
+where
+    L: Listener<Addr = SocketAddr>,
+{
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    // A tapped listener is one that axum knows to say who sent a request.
+    let served = axum::serve(listener.tap_io(|_| ()), app);
+    if let Err(error) = served.with_graceful_shutdown(stop.cancelled_owned()).await {
+        tracing::error!(code = "server_failed", %error, "HTTP server stopped");
+    }
+}
+
+/// Takes keys from the configuration's file and the certificate from its own when asked. Where they cannot be had,
+/// those in use stay.
+async fn take_over(
     pipeline: Arc<Pipeline>,
+    identity: Option<Arc<Identity>>,
     reload: Reload,
     jobs: mpsc::Sender<JobId>,
     cancel: CancellationToken,
@@ -380,14 +437,19 @@ async fn change_keys(
             () = cancel.cancelled() => return,
             () = reload.asked.notified() => {}
         }
-        let file = reload.file.clone();
-        // A keystore takes its time to open.
-        let read = tokio::task::spawn_blocking(move || {
-            let config = Config::load(&file)?;
+        match identity.as_ref().map(|identity| identity.renew()) {
+            None => {}
+            Some(Ok(())) => tracing::info!("certificate renewed"),
+            Some(Err(error)) => {
+                tracing::error!(code = "certificate_refused", %error, "the certificate in use stays");
+            }
+        }
+        let read = async {
+            let config = Config::load(&reload.file)?;
             config.check_chain(chain_id)?;
-            anyhow::Ok(Signers::load(&config.keys)?)
-        });
-        match read.await.map_err(Into::into).flatten() {
+            anyhow::Ok(Signers::load(&config.keys).await?)
+        };
+        match read.await {
             Ok(signers) => {
                 pipeline.keys.change(signers);
                 let keys = pipeline.keys.now();

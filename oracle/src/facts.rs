@@ -94,6 +94,8 @@ pub fn read(topics: &[B256], data: &[u8]) -> Result<Option<(B256, Event)>, FactE
         IEscrowEvents::OrderSettled(e) => (e.order, Event::Settled(Box::new(e.receipt))),
         IEscrowEvents::OrderRefunded(e) => (e.order, Event::Refunded { reason: e.reason }),
         IEscrowEvents::LegPaid(_)
+        | IEscrowEvents::OrderToppedUp(_)
+        | IEscrowEvents::OutputReleased(_)
         | IEscrowEvents::UsesRestored(_)
         | IEscrowEvents::DisputeResolved(_)
         | IEscrowEvents::ResolverSet(_)

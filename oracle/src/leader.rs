@@ -38,6 +38,8 @@ pub struct Leader {
     pub store: Arc<Store>,
     /// Their evidence.
     pub bundles: Bundles,
+    /// Those that were left for orders.
+    pub uploads: Uploads,
     /// Ways to the chain.
     pub endpoints: Arc<Endpoints>,
     /// The market.
@@ -179,8 +181,7 @@ impl Leader {
 
     /// Removes what was left for orders that are over or gone, and was never announced.
     async fn forget_unannounced(&self, age: Duration) -> Result<(), StoreError> {
-        let uploads = Uploads::beside(&self.bundles);
-        let marks = match uploads.older_than(age).await {
+        let marks = match self.uploads.older_than(age).await {
             Ok(marks) => marks,
             Err(error) => {
                 tracing::warn!(code = "not_tidied", %error, "uploads are left");
@@ -201,7 +202,7 @@ impl Leader {
                 false => self.bundles.remove(mark.evidence).await,
             };
             let done = match removed {
-                Ok(()) => uploads.forget(mark).await,
+                Ok(()) => self.uploads.forget(mark).await,
                 error => error,
             };
             if let Err(error) = done {

@@ -38,6 +38,8 @@ pub mod quorum;
 mod schema;
 pub mod store;
 pub mod survey;
+pub mod telemetry;
 pub mod time;
+pub mod tls;
 pub mod uploads;
 pub mod workers;

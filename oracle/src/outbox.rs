@@ -15,13 +15,12 @@ use std::time::{Duration, Instant};
 
 use alloy::primitives::Address;
 use alloy::providers::{DynProvider, Provider};
-use alloy::signers::local::PrivateKeySigner;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use vouch_client::Error;
 
 use crate::chain::Endpoints;
-use crate::keys::Keyring;
+use crate::keys::{Keyring, Signer};
 use crate::metrics::Metrics;
 use crate::pipeline::backoff;
 use crate::store::model::{BlockRef, Flight, JobId, Stage, Trouble};
@@ -102,7 +101,7 @@ pub struct Outbox {
     chain_id: u64,
     keys: Arc<Keyring>,
     /// Who pays for what is sent in this round.
-    gas: PrivateKeySigner,
+    gas: Signer,
     replace_after: Duration,
     max_fee: u128,
     head: watch::Receiver<Option<BlockRef>>,

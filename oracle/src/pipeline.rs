@@ -7,21 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{B256, U256};
-use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{SolCall, SolValue};
 use tokio::sync::{Semaphore, watch};
 use vouch_abi::{IEscrow, Verdict};
+use vouch_client::Market;
 use vouch_client::verdict::digest;
-use vouch_client::{Market, State};
-use vouch_evidence::{Anchors, Check, Explanation, Observe};
+use vouch_evidence::{Anchors, Cache, Check, Explanation, Observe};
 use vouch_protocol::{Phase, Reason, challenge};
 use vouch_verdict::{Case, Decision};
 
-use crate::bundles::{BundleError, Bundles, Sources};
+use crate::bundles::{BundleError, Bundles, InHand, Sources};
 use crate::chain::{Chain, Endpoints};
 use crate::collateral::Supplier;
 use crate::facts::{Order, Started};
-use crate::keys::Keyring;
+use crate::keys::{Keyring, Signer};
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::quorum::{self, Exchange, Message};
@@ -81,6 +80,8 @@ pub struct Pipeline {
     pub bundles: Bundles,
     /// Where others come from.
     pub sources: Sources,
+    /// Those that were just fetched.
+    pub in_hand: InHand,
     /// The market; its provider is replaced by the best endpoint's.
     pub market: Market,
     /// Ways to the chain.
@@ -93,6 +94,8 @@ pub struct Pipeline {
     pub stagger: Duration,
     /// Whom to trust.
     pub anchors: Arc<Anchors>,
+    /// Who issued the certificates of devices that were seen before.
+    pub issuers: Arc<Cache>,
     /// Where collateral comes from that bundles do not bring.
     pub supplier: Supplier,
     /// How many bundles are verified at a time.
@@ -148,10 +151,11 @@ impl Pipeline {
         }
     }
 
+    #[tracing::instrument(level = "trace", skip_all)]
     async fn fetch(&self, job: &Job) -> Result<Outcome, StepError> {
         let digest = job.id.evidence;
-        let (source, size) = match self.bundles.get(digest).await? {
-            Some(bytes) => ("evidence store".to_owned(), bytes.len() as u64),
+        let (source, bytes) = match self.bundles.get(digest).await? {
+            Some(bytes) => ("evidence store".to_owned(), bytes),
             None => match self.sources.fetch(&self.bundles, digest).await {
                 Ok(found) => found,
                 Err(answers) => {
@@ -159,16 +163,19 @@ impl Pipeline {
                 }
             },
         };
+        let size = bytes.len() as u64;
         let meta = EvidenceMeta {
             size,
             source,
             at_ms: now_ms(),
         };
         self.store.fetched(&job.id, &meta)?;
+        self.in_hand.keep(digest, bytes);
         tracing::info!(job = %job.id, source = meta.source, size, "fetched");
         Ok(Outcome::Advanced)
     }
 
+    #[tracing::instrument(level = "trace", skip_all)]
     async fn verify(&self, job: &Job, order: Order) -> Result<Outcome, StepError> {
         let case = match self.case(job, order).await? {
             Ok(case) => case,
@@ -176,7 +183,8 @@ impl Pipeline {
             Err(Lacking::Never(why)) => return self.abandon(job, why),
         };
         let domain = self.market.domain();
-        let (_, decision, (), note) = self.decide(case, ()).await?;
+        let known = Some(&self.issuers);
+        let (_, decision, (), note) = self.decide(case, known, ()).await?;
         let with = |detail: String| match &note {
             Some(note) => format!("{detail}; {note}"),
             None => detail,
@@ -225,7 +233,9 @@ impl Pipeline {
             Ok(case) => case,
             Err(Lacking::For(_, detail) | Lacking::Never(detail)) => return Ok(Err(detail)),
         };
-        let (case, decision, explanation, _) = self.decide(case, Explanation::default()).await?;
+        // All of it is to be shown, also what is known.
+        let seen = Explanation::default();
+        let (case, decision, explanation, _) = self.decide(case, None, seen).await?;
         Ok(Ok((case.bundle, decision, explanation.into_checks())))
     }
 
@@ -234,12 +244,13 @@ impl Pipeline {
     async fn decide<O>(
         &self,
         case: Case,
+        issuers: Option<&Arc<Cache>>,
         observer: O,
     ) -> Result<(Case, Decision, O, Option<String>), StepError>
     where
         O: Observe + Clone + Send + 'static,
     {
-        let (mut case, decision, seen) = self.decide_once(case, observer.clone()).await?;
+        let (mut case, decision, seen) = self.decide_once(case, issuers, observer.clone()).await?;
         let Decision::Inconclusive { reason, .. } = &decision else {
             return Ok((case, decision, seen, None));
         };
@@ -248,24 +259,26 @@ impl Pipeline {
         }
         let found = self.supplier.supply(&case.bundle, case.observed_at).await?;
         case.supplement = Some(found.supplement);
-        let (case, decision, seen) = self.decide_once(case, observer).await?;
+        let (case, decision, seen) = self.decide_once(case, issuers, observer).await?;
         Ok((case, decision, seen, Some(found.note)))
     }
 
     async fn decide_once<O>(
         &self,
         case: Case,
+        issuers: Option<&Arc<Cache>>,
         mut observer: O,
     ) -> Result<(Case, Decision, O), StepError>
     where
         O: Observe + Send + 'static,
     {
-        let anchors = Arc::clone(&self.anchors);
+        let (anchors, issuers) = (Arc::clone(&self.anchors), issuers.cloned());
         // Nobody closes it.
         let _permit = self.verifying.acquire().await;
         let started = std::time::Instant::now();
         let decided = tokio::task::spawn_blocking(move || {
-            let decision = vouch_verdict::decide(&case, &anchors, &mut observer);
+            let decision =
+                vouch_verdict::decide(&case, &anchors, issuers.as_deref(), &mut observer);
             (case, decision, observer)
         });
         let decided = decided.await?;
@@ -275,9 +288,14 @@ impl Pipeline {
 
     /// Everything that the verdict about a job depends on.
     async fn case(&self, job: &Job, order: Order) -> Result<Result<Case, Lacking>, StepError> {
-        let Some(bundle) = self.bundles.get(job.id.evidence).await? else {
+        let digest = job.id.evidence;
+        let bundle = match self.in_hand.take(digest) {
+            None => self.bundles.get(digest).await?,
+            bundle => bundle,
+        };
+        let Some(bundle) = bundle else {
             // Fetched from a source again, or put by its provider again.
-            let found = self.sources.fetch(&self.bundles, job.id.evidence).await;
+            let found = self.sources.fetch(&self.bundles, digest).await;
             let detail = match found {
                 Ok(_) => "the bundle was gone from the evidence store, and is back",
                 Err(_) => "the bundle is gone from the evidence store",
@@ -360,6 +378,7 @@ impl Pipeline {
     }
 
     /// Signs with each of this daemon's keys, and goes on once a quorum has signed the same.
+    #[tracing::instrument(level = "trace", skip_all)]
     async fn sign(&self, job: &Job) -> Result<Outcome, StepError> {
         let Some(mut stored) = self.store.verdict(&job.id)? else {
             return self.abandon(job, "its verdict is missing from the store".into());
@@ -379,7 +398,7 @@ impl Pipeline {
                 continue;
             }
             let domain = market.domain();
-            let share = Message::sign(job.id, job.block.hash, &stored, signer, &domain)?;
+            let share = Message::sign(job.id, job.block.hash, &stored, signer, &domain).await?;
             match self.store.share(&job.id, &share)? {
                 Shared::New | Shared::Known => shares.push(share),
                 refused => {
@@ -396,17 +415,18 @@ impl Pipeline {
         let quorum = operators.quorum(&market).await?;
         let mut active = Vec::with_capacity(shares.len());
         for share in shares {
-            if operators.is_operator(&market, share.signer).await? == Some(true) {
-                active.push(share);
+            let weight = operators.weight(&market, share.signer).await?;
+            if let Some(weight @ 1..) = weight {
+                active.push((share, weight));
             }
         }
         let own = self.exchange.own();
-        let mut signed = quorum::choose(&active, stored.digest, &own, quorum.into());
-        if signed.len() < usize::from(quorum) {
-            let others = active.iter().filter(|share| share.digest != stored.digest);
+        let (mut signed, reached) = quorum::choose(&active, stored.digest, &own, quorum);
+        if reached < quorum {
+            let others = active.iter();
+            let others = others.filter(|(share, _)| share.digest != stored.digest);
             let detail = format!(
-                "{} of {quorum} operators signed this verdict, {} another",
-                signed.len(),
+                "operators of weight {reached} of {quorum} signed this verdict, {} another",
                 others.count()
             );
             return self.trouble(job, None, detail);
@@ -423,8 +443,8 @@ impl Pipeline {
     async fn operators_among<'k>(
         &self,
         market: &Market,
-        keys: &'k [PrivateKeySigner],
-    ) -> Result<Vec<&'k PrivateKeySigner>, StepError> {
+        keys: &'k [Signer],
+    ) -> Result<Vec<&'k Signer>, StepError> {
         let operators = self.exchange.operators();
         let mut found = Vec::with_capacity(keys.len());
         for key in keys {
@@ -435,18 +455,13 @@ impl Pipeline {
         Ok(found)
     }
 
+    #[tracing::instrument(level = "trace", skip_all)]
     async fn submit(&self, job: &Job, order: Order) -> Result<Outcome, StepError> {
         let Some(stored) = self.store.verdict(&job.id)? else {
             return self.abandon(job, "its verdict is missing from the store".into());
         };
         if let Some(wait) = self.turn(job, stored.digest)? {
             return Ok(Outcome::Wait(wait));
-        }
-        // Seen on chain already, though intake has not come to it: nothing to pay for.
-        let record = self.market().record(job.id.order).await?;
-        if record.state != State::before(job.id.phase.0) {
-            let detail = format!("the order is {} on chain", record.state);
-            return self.trouble(job, None, detail);
         }
         let Ok(verdict) = Verdict::abi_decode(&stored.verdict) else {
             return self.abandon(job, "its verdict in the store cannot be read".into());

@@ -1,26 +1,27 @@
 //! What parties of orders left here that was not announced yet. Announcing costs gas, leaving a bundle does not: so
 //! there is a limit for each order, and what nobody announced goes with its order.
 //!
-//! An empty file marks each such bundle, in a folder for its order beside the bundles: it survives a crash, and the
+//! An empty object marks each such bundle, in a folder for its order beside the bundles: it survives a crash, and the
 //! daemons that share the bundles share it.
 
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use alloy::primitives::B256;
+use tokio::sync::Mutex;
 
-use crate::bundles::{BundleError, Bundles};
+use crate::bundles::{BundleError, Bundles, Objects, Write};
 
+/// The folder of all marks.
+const FOLDER: &str = "uploads";
 /// Most bundles of an order that are here without having been announced.
 pub const UNANNOUNCED: usize = 16;
 
 /// The marks.
 #[derive(Clone, Debug)]
 pub struct Uploads {
-    dir: PathBuf,
+    objects: Objects,
     /// Counting and marking are one step.
     marking: Arc<Mutex<()>>,
 }
@@ -38,7 +39,7 @@ impl Uploads {
     /// The marks beside a store's bundles.
     pub fn beside(bundles: &Bundles) -> Self {
         Self {
-            dir: bundles.dir().join("uploads"),
+            objects: bundles.objects().clone(),
             marking: Arc::default(),
         }
     }
@@ -47,107 +48,75 @@ impl Uploads {
     /// what is marked or announced already has its place.
     ///
     /// # Errors
-    /// [`BundleError::Disk`].
+    /// Where the evidence store fails.
     pub async fn mark(
         &self,
         order: B256,
         evidence: B256,
         announced: Vec<B256>,
     ) -> Result<bool, BundleError> {
-        let this = self.clone();
-        let work = move || {
-            let _one = this.marking.lock().unwrap_or_else(PoisonError::into_inner);
-            let dir = this.dir.join(hex::encode(order));
-            let mut marked = Vec::new();
-            for (found, path) in entries(&dir)? {
-                if announced.contains(&found) {
-                    std::fs::remove_file(path)?;
-                } else {
-                    marked.push(found);
-                }
+        let _one = self.marking.lock().await;
+        let mut marked = Vec::new();
+        for object in self.objects.list(&folder(order)).await?.objects {
+            let Ok(found) = B256::from_str(&object.name) else {
+                continue;
+            };
+            if announced.contains(&found) {
+                self.objects.remove(&name(order, found)).await?;
+            } else {
+                marked.push(found);
             }
-            if announced.contains(&evidence) || marked.contains(&evidence) {
-                return Ok(true);
-            }
-            if marked.len() >= UNANNOUNCED {
-                return Ok(false);
-            }
-            std::fs::create_dir_all(&dir)?;
-            std::fs::File::create(dir.join(hex::encode(evidence)))?;
-            Ok(true)
-        };
-        self.blocking(work).await
+        }
+        if announced.contains(&evidence) || marked.contains(&evidence) {
+            return Ok(true);
+        }
+        if marked.len() >= UNANNOUNCED {
+            return Ok(false);
+        }
+        let mark = name(order, evidence);
+        self.objects.write(&mark, Vec::new(), Write::ToDisk).await?;
+        Ok(true)
     }
 
     /// The marks that are older than `age`.
     ///
     /// # Errors
-    /// [`BundleError::Disk`].
+    /// Where the evidence store fails.
     pub async fn older_than(&self, age: Duration) -> Result<Vec<Mark>, BundleError> {
-        let this = self.clone();
-        let work = move || {
-            let now = SystemTime::now();
-            let mut old = Vec::new();
-            for (order, dir) in entries(&this.dir)? {
-                for (evidence, path) in entries(&dir)? {
-                    let since = std::fs::metadata(path)?.modified()?;
-                    if now.duration_since(since).is_ok_and(|found| found > age) {
-                        old.push(Mark { order, evidence });
-                    }
+        let now = SystemTime::now();
+        let mut old = Vec::new();
+        for order in self.objects.list(FOLDER).await?.folders {
+            let Ok(order) = B256::from_str(&order) else {
+                continue;
+            };
+            for object in self.objects.list(&folder(order)).await?.objects {
+                let aged = now.duration_since(object.since);
+                if let Ok(evidence) = B256::from_str(&object.name)
+                    && aged.is_ok_and(|found| found > age)
+                {
+                    old.push(Mark { order, evidence });
                 }
             }
-            Ok(old)
-        };
-        self.blocking(work).await
+        }
+        Ok(old)
     }
 
-    /// Removes a mark, and the order's folder with its last one.
+    /// Removes a mark.
     ///
     /// # Errors
-    /// [`BundleError::Disk`].
+    /// Where the evidence store fails.
     pub async fn forget(&self, mark: Mark) -> Result<(), BundleError> {
-        let this = self.clone();
-        let work = move || {
-            let _one = this.marking.lock().unwrap_or_else(PoisonError::into_inner);
-            let dir = this.dir.join(hex::encode(mark.order));
-            match std::fs::remove_file(dir.join(hex::encode(mark.evidence))) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-            // Not empty yet: the next mark's.
-            let _ = std::fs::remove_dir(&dir);
-            Ok(())
-        };
-        self.blocking(work).await
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-    ) -> Result<T, BundleError> {
-        let done = tokio::task::spawn_blocking(work).await;
-        done.unwrap_or_else(|e| Err(std::io::Error::other(e)))
-            .map_err(|source| BundleError::Disk {
-                path: self.dir.clone(),
-                source,
-            })
+        let _one = self.marking.lock().await;
+        self.objects.remove(&name(mark.order, mark.evidence)).await
     }
 }
 
-/// What a folder holds whose name is 32 bytes of hex; nothing where there is no folder.
-fn entries(dir: &Path) -> std::io::Result<Vec<(B256, PathBuf)>> {
-    let read = match std::fs::read_dir(dir) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        read => read?,
-    };
-    let mut found = Vec::new();
-    for entry in read {
-        let entry = entry?;
-        if let Some(Ok(word)) = entry.file_name().to_str().map(B256::from_str) {
-            found.push((word, entry.path()));
-        }
-    }
-    Ok(found)
+fn folder(order: B256) -> String {
+    format!("{FOLDER}/{}", hex::encode(order))
+}
+
+fn name(order: B256, evidence: B256) -> String {
+    format!("{}/{}", folder(order), hex::encode(evidence))
 }
 
 #[cfg(test)]
@@ -205,16 +174,18 @@ mod tests {
         uploads.forget(mark).await.unwrap();
         uploads.forget(mark).await.unwrap();
         assert!(uploads.older_than(Duration::ZERO).await.unwrap().is_empty());
-        assert!(!uploads.dir.join(hex::encode(ORDER)).exists());
+        let left = uploads.objects.list(FOLDER).await.unwrap();
+        assert!(left.folders.is_empty(), "{left:?}");
     }
 
     #[tokio::test]
     async fn other_files_are_left_alone() {
-        let (_dir, uploads) = uploads();
-        std::fs::create_dir_all(uploads.dir.join("lost+found")).unwrap();
-        std::fs::write(uploads.dir.join("note"), b"mine").unwrap();
+        let (dir, uploads) = uploads();
+        let marks = dir.path().join("evidence").join(FOLDER);
+        std::fs::create_dir_all(marks.join("lost+found")).unwrap();
+        std::fs::write(marks.join("note"), b"mine").unwrap();
         assert!(uploads.mark(ORDER, evidence(1), vec![]).await.unwrap());
         assert_eq!(uploads.older_than(Duration::ZERO).await.unwrap().len(), 1);
-        assert!(uploads.dir.join("note").exists());
+        assert!(marks.join("note").exists());
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument, trace_span};
 
 use crate::pipeline::{Outcome, Pipeline, StepError, backoff};
 use crate::store::StoreError;
@@ -93,8 +95,9 @@ async fn drive(
     }
 }
 
-/// Takes steps for as long as they lead on. Returns how long to wait before the next; nothing where
-/// there is none.
+/// Takes steps for as long as they lead on, as one of those at work: what was begun goes before what was not, or all
+/// jobs would wait for the disk at one time and be verified at another. Returns how long to wait before the next step;
+/// nothing where there is none.
 async fn advance(
     pipeline: &Pipeline,
     permits: &Semaphore,
@@ -102,12 +105,9 @@ async fn advance(
     job: &JobId,
     failures: &mut u32,
 ) -> Option<Duration> {
+    let _permit = permits.acquire().await.ok()?;
     loop {
-        let outcome = {
-            let _permit = permits.acquire().await.ok()?;
-            pipeline.step(job).await
-        };
-        match outcome {
+        match step(pipeline, job).await {
             Ok(Outcome::Advanced) => *failures = 0,
             Ok(Outcome::Over) => {
                 let found = pipeline.store.job(job).ok().flatten();
@@ -134,6 +134,25 @@ async fn advance(
     }
 }
 
+/// Takes one step in its span.
+async fn step(pipeline: &Pipeline, job: &JobId) -> Result<Outcome, StepError> {
+    let span = trace_span!(
+        "step",
+        order = %job.order,
+        phase = %job.phase.0,
+        attempt = job.attempt,
+        evidence = %job.evidence,
+        otel.status_description = Empty,
+        otel.status_code = Empty,
+    );
+    let outcome = pipeline.step(job).instrument(span.clone()).await;
+    if let Err(error) = &outcome {
+        span.record("otel.status_code", "error");
+        span.record("otel.status_description", error.to_string());
+    }
+    outcome
+}
+
 /// Runs until cancelled on a store that other daemons share. Jobs are leased; `inbox` only says
 /// which need not wait longer.
 pub async fn run_shared(
@@ -146,8 +165,9 @@ pub async fn run_shared(
     // Another life of this daemon must not renew the leases of the last.
     let name = format!("{:016x}", rand_name());
     let permits = Arc::new(Semaphore::new(workers * AT_WORK));
-    let mut tasks: JoinSet<JobId> = JoinSet::new();
-    let mut held = 0;
+    let mut tasks = JoinSet::new();
+    // What is worked on, by its task.
+    let mut working: HashMap<tokio::task::Id, JobId> = HashMap::new();
     // Whether there are more jobs than were claimed last.
     let mut more = false;
     loop {
@@ -160,17 +180,19 @@ pub async fn run_shared(
                 }
                 continue;
             }
-            Some(_) = tasks.join_next() => {
-                held = tasks.len();
+            Some(ended) = tasks.join_next_with_id() => {
+                // Also where it panicked: then its lease ends.
+                working.remove(&ended.map_or_else(|error| error.id(), |(task, ())| task));
                 // Claimed by halves: one question for many jobs.
-                if !(more && held <= workers * AT_WORK / 2) {
+                if !(more && working.len() <= workers * AT_WORK / 2) {
                     continue;
                 }
             }
             () = tokio::time::sleep(CLAIM) => {}
         }
-        let free = (workers * AT_WORK).saturating_sub(held);
-        let claimed = match pipeline.store.claim(&name, LEASE, free) {
+        let free = (workers * AT_WORK).saturating_sub(working.len());
+        let leased = working.values().copied();
+        let claimed = match pipeline.store.claim(&name, leased, LEASE, free) {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::warn!(code = "claim_failed", %error, "no jobs can be claimed");
@@ -182,7 +204,7 @@ pub async fn run_shared(
         for job in claimed {
             let (pipeline, permits) = (Arc::clone(&pipeline), Arc::clone(&permits));
             let (outbox, name) = (Arc::clone(&outbox), name.clone());
-            tasks.spawn(async move {
+            let task = tasks.spawn(async move {
                 let mut failures = 0;
                 let wait = advance(&pipeline, &permits, &outbox, &job, &mut failures).await;
                 // What is submitted waits for the chain; it is looked at now and then all the same.
@@ -190,10 +212,9 @@ pub async fn run_shared(
                 if let Err(error) = pipeline.store.park(&name, &job, wait) {
                     tracing::debug!(%job, %error, "lease not given back, it will end");
                 }
-                job
             });
+            working.insert(task.id(), job);
         }
-        held = tasks.len();
     }
     tasks.shutdown().await;
 }

@@ -78,6 +78,11 @@ impl Tool {
         found
     }
 
+    /// A stand-in for the services of a cloud.
+    pub fn moto() -> Option<Self> {
+        Self::in_path("moto_server").or_else(|| missing("moto"))
+    }
+
     /// A binary of this workspace.
     pub fn own(name: &str) -> Result<Self> {
         Ok(Self {

@@ -9,6 +9,7 @@ mod page;
 mod rate;
 mod refusal;
 mod request;
+mod trace;
 mod upload;
 
 pub use health::{Summary, summary};
@@ -156,5 +157,6 @@ pub fn router(api: Api, rate: Option<Rate>) -> Router {
             Refusal(StatusCode::NOT_FOUND, "no_route", message)
         })
         .layer(DefaultBodyLimit::max(limit.saturating_add(1)))
+        .layer(middleware::from_fn(trace::request))
         .with_state(api)
 }

@@ -44,6 +44,16 @@ pub enum ConfigError {
         /// What is there.
         found: String,
     },
+    /// Something that this program was built without.
+    #[error(
+        "configuration: {key}: expected a vouch-oracle built with feature `{feature}`, found one without (cargo build --profile dist -p vouch-oracle --features {feature})"
+    )]
+    NotBuiltIn {
+        /// The key's path.
+        key: String,
+        /// The feature.
+        feature: &'static str,
+    },
     /// Something for development chains only, elsewhere.
     #[error(
         "configuration: {key}: {what} is for development chains (chain id 31337 or 412346) only, this market is on chain id {chain_id}"
@@ -86,6 +96,9 @@ pub struct Config {
     /// The HTTP server.
     #[serde(default)]
     pub server: Server,
+    /// Where spans go; without it, nowhere. Needs feature `otel`.
+    #[serde(default)]
+    pub traces: Option<Traces>,
 }
 
 /// `[chain]`
@@ -140,6 +153,20 @@ pub enum Key {
         /// A file with its password; a final newline is not part of it.
         password_file: PathBuf,
     },
+    /// A key in AWS's key management service. Feature `kms`.
+    Kms(Kms),
+}
+
+/// A key that AWS's key management service holds, of the kind `ECC_SECG_P256K1` for signing.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kms {
+    /// The service's name of it: key id, ARN or alias.
+    pub id: String,
+    /// Where the service is. Default: as AWS's own tools find it (`AWS_REGION`, profile, machine).
+    pub region: Option<String>,
+    /// Another service's URL than AWS's in the region.
+    pub endpoint: Option<String>,
 }
 
 /// `[store]`
@@ -203,14 +230,36 @@ pub struct Evidence {
     pub sources: Vec<String>,
     /// Most bytes of a bundle.
     pub max_bytes: u64,
-    /// How long a source may take.
+    /// How long a source, or the bucket's service, may take.
     pub timeout_ms: u64,
+    /// Where bundles are kept instead of in `store.evidence_dir`.
+    pub bucket: Option<Bucket>,
+}
+
+/// `[evidence.bucket]`: a bucket of an S3-compatible service.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// What the names of all objects begin with.
+    #[serde(default)]
+    pub prefix: String,
+    /// The service; by default AWS's in the region.
+    pub endpoint: Option<String>,
+    /// The region; by default the environment's, or `us-east-1`.
+    pub region: Option<String>,
+    /// A TOML file with `access_key_id`, `secret_access_key` and perhaps `session_token`. By default the
+    /// environment says, or the machine's role.
+    pub credentials: Option<PathBuf>,
 }
 
 /// `[trust]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trust {
+    /// Authorities (PEM) that may say whose a server is, beside the system's: for peers and sources.
+    pub authorities: Option<PathBuf>,
     /// A simulator's roots. Development chains only.
     pub simulated: Option<Simulated>,
 }
@@ -237,6 +286,17 @@ pub struct Submit {
     pub max_fee_gwei: u64,
 }
 
+/// `[traces]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traces {
+    /// An OpenTelemetry collector: the whole address to which spans are posted (OTLP over HTTP, protobuf).
+    pub endpoint: String,
+    /// Which part of the traces is sent, from 0 to 1.
+    #[serde(default = "default::ratio")]
+    pub ratio: f64,
+}
+
 /// `[server]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -249,6 +309,18 @@ pub struct Server {
     pub requests_per_second: u32,
     /// Requests that one sender may make at once.
     pub burst: u32,
+    /// TLS; without it, the server speaks plain HTTP.
+    pub tls: Option<Tls>,
+}
+
+/// `[server.tls]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The server's certificate and those between it and its authority (PEM), its own first.
+    pub certificate: PathBuf,
+    /// The private key of the first certificate (PEM, not encrypted).
+    pub key: PathBuf,
 }
 
 impl Default for Evidence {
@@ -257,6 +329,7 @@ impl Default for Evidence {
             sources: Vec::new(),
             max_bytes: 8 * 1024 * 1024,
             timeout_ms: 10_000,
+            bucket: None,
         }
     }
 }
@@ -277,6 +350,7 @@ impl Default for Server {
             workers: 2,
             requests_per_second: 100,
             burst: 400,
+            tls: None,
         }
     }
 }
@@ -292,6 +366,10 @@ mod default {
 
     pub(super) const fn poll_ms() -> u64 {
         1000
+    }
+
+    pub(super) const fn ratio() -> f64 {
+        1.0
     }
 
     pub(super) const fn timeout_ms() -> u64 {
@@ -339,8 +417,8 @@ impl Config {
         if self.keys.verdict.len() > 1 {
             return refuse("keys.verdict", "more than one operator in a daemon");
         }
-        let open = "a key that is not in an encrypted keystore";
-        let encrypted = |key: &Key| matches!(key, Key::Keystore { .. });
+        let open = "a key that is neither in an encrypted keystore nor with a key service";
+        let encrypted = |key: &Key| matches!(key, Key::Keystore { .. } | Key::Kms(_));
         if !encrypted(&self.keys.gas) {
             return refuse("keys.gas", open);
         }
@@ -368,6 +446,15 @@ impl Config {
         urls.flatten().collect()
     }
 
+    /// Where this machine reaches the HTTP server.
+    pub fn own_url(&self) -> String {
+        let scheme = match self.server.tls {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://{}", self.server.listen)
+    }
+
     /// How often the head is asked for.
     pub const fn poll(&self) -> Duration {
         Duration::from_millis(self.chain.poll_ms)
@@ -382,7 +469,7 @@ impl Config {
         let verdict = keys.verdict.iter_mut().chain(&mut keys.retiring);
         for key in verdict.chain([&mut keys.gas]) {
             match key {
-                Key::Env(_) => {}
+                Key::Env(_) | Key::Kms(_) => {}
                 Key::File(path) => anchor(path),
                 Key::Keystore {
                     path,
@@ -393,6 +480,14 @@ impl Config {
                 }
             }
         }
+        if let Some(bucket) = &mut self.evidence.bucket {
+            bucket.credentials.as_mut().map(anchor);
+        }
+        if let Some(tls) = &mut self.server.tls {
+            anchor(&mut tls.certificate);
+            anchor(&mut tls.key);
+        }
+        self.trust.authorities.as_mut().map(anchor);
         if let Some(collateral) = &mut self.collateral {
             collateral.anchor(dir);
         }
@@ -435,6 +530,28 @@ impl Config {
                 format!("{source:?}"),
             )?;
         }
+        if let Some(bucket) = &self.evidence.bucket {
+            require(
+                !bucket.name.is_empty() && !bucket.name.contains('/'),
+                "evidence.bucket.name",
+                "a bucket's name",
+                format!("{:?}", bucket.name),
+            )?;
+            let endpoint = bucket.endpoint.as_deref().unwrap_or("https://");
+            let fits = endpoint.starts_with("http://") || endpoint.starts_with("https://");
+            require(
+                fits,
+                "evidence.bucket.endpoint",
+                "http://host:port or https://host",
+                format!("{endpoint:?}"),
+            )?;
+            require(
+                self.store.evidence_dir.is_none(),
+                "store.evidence_dir",
+                "nothing beside evidence.bucket",
+                "a directory",
+            )?;
+        }
         for (i, peer) in self.quorum.peers.iter().enumerate() {
             let fits = ["http://", "https://"]
                 .iter()
@@ -450,12 +567,39 @@ impl Config {
             let fits = url.starts_with("postgres://") || url.starts_with("postgresql://");
             require(fits, "store.url", "postgres://…", "another scheme")?;
         }
+        if let Some(traces) = &self.traces {
+            built_in(cfg!(feature = "otel"), "traces", "otel")?;
+            let fits = ["http://", "https://"]
+                .iter()
+                .any(|scheme| traces.endpoint.starts_with(scheme));
+            require(
+                fits && traces.endpoint.parse::<reqwest::Url>().is_ok(),
+                "traces.endpoint",
+                "http://host:4318/v1/traces or https://…",
+                format!("{:?}", traces.endpoint),
+            )?;
+            require(
+                (0.0..=1.0).contains(&traces.ratio),
+                "traces.ratio",
+                "0 to 1",
+                traces.ratio.to_string(),
+            )?;
+        }
         require(
             !self.keys.verdict.is_empty(),
             "keys.verdict",
             "at least one key",
             "none",
         )?;
+        for (name, keys) in [
+            ("keys.verdict", &self.keys.verdict[..]),
+            ("keys.retiring", &self.keys.retiring),
+            ("keys.gas", std::slice::from_ref(&self.keys.gas)),
+        ] {
+            if keys.iter().any(|key| matches!(key, Key::Kms(_))) {
+                built_in(cfg!(feature = "kms"), name, "kms")?;
+            }
+        }
         let ranges = [
             ("chain.finality", self.chain.finality, 1, 1_000_000),
             (
@@ -524,6 +668,14 @@ fn require(
         expected: expected.into(),
         found: found.into(),
     })
+}
+
+fn built_in(is: bool, key: impl Into<String>, feature: &'static str) -> Result<(), ConfigError> {
+    if is {
+        return Ok(());
+    }
+    let key = key.into();
+    Err(ConfigError::NotBuiltIn { key, feature })
 }
 
 #[cfg(test)]

@@ -29,9 +29,29 @@ fn the_documented_example_is_a_configuration() {
 fn what_the_example_leaves_out_can_be_put_in() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle.example.toml");
     let example = std::fs::read_to_string(path).unwrap();
-    let (_, section) = example.split_once("# [collateral]").unwrap();
-    let section = section.split("\n\n").next().unwrap().replace("\n# ", "\n");
-    let config = load(&format!("{SMALL}\n[collateral]{section}")).unwrap();
+    let section = |name: &str| {
+        let (_, section) = example.split_once(&format!("# [{name}]")).unwrap();
+        let section = section.split("\n\n").next().unwrap().replace("\n# ", "\n");
+        format!("\n[{name}]{section}")
+    };
+    let mut text = SMALL.to_owned();
+    for name in ["collateral", "evidence.bucket", "trust", "server.tls"] {
+        text.push_str(&section(name));
+    }
+    let config = load(&text).unwrap();
+    let tls = config.server.tls.unwrap();
+    let bucket = config.evidence.bucket.unwrap();
+    let paths = [
+        Some(tls.certificate),
+        Some(tls.key),
+        bucket.credentials,
+        config.trust.authorities,
+    ];
+    assert!(
+        paths
+            .iter()
+            .all(|path| path.as_ref().unwrap().is_absolute())
+    );
     let collateral = config.collateral.unwrap();
     assert!(collateral.cache_dir.unwrap().is_absolute());
     assert_eq!(collateral.addresses, vouch_collateral::Addresses::default());
@@ -118,6 +138,27 @@ fn faults_are_refused_by_name() {
             "[collateral.addresses]\nnvidia = \"\"\n[store]",
             "nvidia",
         ),
+        (
+            "[store]",
+            "[server.tls]\ncertificate = \"c\"\n[store]",
+            "key",
+        ),
+        (
+            "[store]",
+            "[evidence.bucket]\nname = \"a/b\"\n[store]",
+            "evidence.bucket.name",
+        ),
+        (
+            "[store]",
+            "[evidence.bucket]\nname = \"b\"\nendpoint = \"s3.example.net\"\n[store]",
+            "evidence.bucket.endpoint",
+        ),
+        (
+            "[store]",
+            "[evidence.bucket]\nname = \"b\"\n[store]\nevidence_dir = \"e\"",
+            "store.evidence_dir",
+        ),
+        ("[store]", "[traces]\n[store]", "endpoint"),
         ("[chain]", "[chain", "expected"),
     ];
     for (good, bad, named) in table {
@@ -180,5 +221,53 @@ fn what_is_for_development_is_refused_elsewhere() {
                 Some(key) => assert!(error.unwrap().contains(key), "{text}"),
             }
         }
+    }
+}
+
+#[test]
+fn spans_are_for_those_who_built_them_in() {
+    let traces = |lines: &str| load(&format!("{SMALL}\n[traces]\n{lines}"));
+    let good = "endpoint = \"http://127.0.0.1:4318/v1/traces\"\n";
+    if !cfg!(feature = "otel") {
+        let error = traces(good).unwrap_err().to_string();
+        assert!(
+            error.contains("traces") && error.contains("--features otel"),
+            "{error}"
+        );
+        return;
+    }
+    assert_eq!(traces(good).unwrap().traces.unwrap().ratio, 1.0);
+    for (lines, named) in [
+        (
+            "endpoint = \"127.0.0.1:4318\"".to_owned(),
+            "traces.endpoint",
+        ),
+        ("endpoint = \"http://\"".to_owned(), "traces.endpoint"),
+        (format!("{good}ratio = 1.5"), "traces.ratio"),
+        (format!("{good}ratio = -0.1"), "traces.ratio"),
+        (format!("{good}ratio = nan"), "traces.ratio"),
+        (format!("{good}protocol = \"grpc\""), "protocol"),
+    ] {
+        let error = traces(&lines).unwrap_err().to_string();
+        assert!(error.contains(named), "{lines}: {error}");
+    }
+}
+
+#[test]
+fn keys_with_a_service_are_for_those_who_built_it_in() {
+    let gas = |value: &str| load(&SMALL.replace("{ env = \"B\" }", value));
+    let key = "{ kms = { id = \"alias/gas\", region = \"eu-central-1\" } }";
+    let found = gas(key);
+    if cfg!(feature = "kms") {
+        let config = found.unwrap();
+        assert!(matches!(&config.keys.gas, Key::Kms(key) if key.id == "alias/gas"));
+        assert!(gas("{ kms = { alias = \"gas\" } }").is_err());
+        assert!(gas("{ kms = { id = \"gas\", profile = \"x\" } }").is_err());
+    } else {
+        let error = found.unwrap_err().to_string();
+        assert!(
+            error.contains("keys.gas") && error.contains("--features kms"),
+            "{error}"
+        );
     }
 }

@@ -98,12 +98,18 @@ impl Outbox {
             .collect()
             .await;
         for (ids, receipt) in asked {
+            if let Ok(Some(receipt)) = &receipt
+                && receipt.status()
+            {
+                self.landed(&ids, receipt)?;
+                continue;
+            }
             for id in ids {
                 let Some(entry) = self.store.outbox_entry(&id)? else {
                     continue;
                 };
                 let result = match &receipt {
-                    Ok(Some(receipt)) => self.landed(provider, &id, &entry, receipt).await,
+                    Ok(Some(receipt)) => self.failed(provider, &id, &entry, receipt).await,
                     Ok(None) => {
                         tracing::warn!(job = %id, code = "nonce_used", "the nonce went to another transaction");
                         self.ground(&id)
@@ -210,50 +216,59 @@ impl Outbox {
         Ok(self.store.grounded(id)?)
     }
 
-    async fn landed(
+    /// The entry's transaction was mined, and did nothing.
+    async fn failed(
         &mut self,
         provider: &DynProvider,
         id: &JobId,
         entry: &OutboxEntry,
         receipt: &TransactionReceipt,
     ) -> Result<(), OutboxError> {
-        if !receipt.status() {
-            self.ground(id)?;
-            if entry.released {
-                return Ok(());
-            }
-            *self.failed.entry(*id).or_default() += 1;
-            let input = entry.input.clone();
-            return Err(market::replay(provider, receipt, self.escrow, input)
-                .await
-                .into());
-        }
-        self.landed.insert(*id, Instant::now());
-        let Some(job) = self.store.job(id)? else {
-            return self.ground(id);
-        };
-        if job
-            .mined
-            .as_ref()
-            .is_some_and(|m| m.tx == receipt.transaction_hash)
-            && !entry.released
-        {
+        self.ground(id)?;
+        if entry.released {
             return Ok(());
         }
+        *self.failed.entry(*id).or_default() += 1;
+        let input = entry.input.clone();
+        let replayed = market::replay(provider, receipt, self.escrow, input).await;
+        Err(replayed.into())
+    }
+
+    /// The entries' transaction was mined, and did what it should.
+    fn landed(&mut self, ids: &[JobId], receipt: &TransactionReceipt) -> Result<(), OutboxError> {
         let at_ms = now_ms();
-        let mined = Mined {
-            tx: receipt.transaction_hash,
-            block: receipt.block_number.unwrap_or_default(),
-            gas_used: receipt.gas_used,
-            at_ms,
-            latency_ms: at_ms.saturating_sub(job.seen_at_ms),
-        };
-        self.store.mined(id, &mined)?;
-        self.metrics.mined(&mined);
-        tracing::info!(
-            job = %id, tx = %mined.tx, block = mined.block, gas_used = mined.gas_used,
-            latency_ms = mined.latency_ms, "verdict on chain"
-        );
+        let mut new = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(entry) = self.store.outbox_entry(id)? else {
+                continue;
+            };
+            self.landed.insert(*id, Instant::now());
+            let Some(job) = self.store.job(id)? else {
+                self.ground(id)?;
+                continue;
+            };
+            let noted = job.mined.as_ref();
+            let noted = noted.is_some_and(|mined| mined.tx == receipt.transaction_hash);
+            if noted && !entry.released {
+                continue;
+            }
+            let mined = Mined {
+                tx: receipt.transaction_hash,
+                block: receipt.block_number.unwrap_or_default(),
+                gas_used: receipt.gas_used,
+                at_ms,
+                latency_ms: at_ms.saturating_sub(job.seen_at_ms),
+            };
+            new.push((*id, mined));
+        }
+        self.store.mined(&new)?;
+        for (id, mined) in &new {
+            self.metrics.mined(mined);
+            tracing::info!(
+                job = %id, tx = %mined.tx, block = mined.block, gas_used = mined.gas_used,
+                latency_ms = mined.latency_ms, "verdict on chain"
+            );
+        }
         Ok(())
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use alloy::consensus::{SignableTransaction, TxEnvelope};
 use alloy::eips::Encodable2718;
 use alloy::eips::eip1559::Eip1559Estimation;
-use alloy::network::{Ethereum, EthereumWallet, NetworkWallet, TransactionBuilder};
+use alloy::network::{Ethereum, NetworkTransactionBuilder, TransactionBuilder};
 use alloy::primitives::Bytes;
 use alloy::providers::{DynProvider, Provider};
 use alloy::rpc::types::TransactionRequest;
@@ -171,7 +172,6 @@ impl Outbox {
         input: Bytes,
         mut flight: Flight,
     ) -> Result<Flight, OutboxError> {
-        let wallet = EthereumWallet::from(self.gas.clone());
         let request = TransactionRequest::default()
             .with_from(flight.from)
             .with_to(self.escrow)
@@ -181,9 +181,10 @@ impl Outbox {
             .with_gas_limit(flight.gas)
             .with_max_fee_per_gas(flight.max_fee_per_gas)
             .with_max_priority_fee_per_gas(flight.max_priority_fee_per_gas);
-        let signed = NetworkWallet::<Ethereum>::sign_request(&wallet, request)
-            .await
+        let unsigned = NetworkTransactionBuilder::<Ethereum>::build_unsigned(request)
             .map_err(|e| OutboxError::Build(e.to_string()))?;
+        let signature = self.gas.sign(unsigned.signature_hash()).await?;
+        let signed: TxEnvelope = unsigned.into_envelope(signature);
         flight.hashes.push(*signed.tx_hash());
         flight.raw = signed.encoded_2718().into();
         flight.at_ms = now_ms();

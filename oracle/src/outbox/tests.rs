@@ -37,9 +37,9 @@ fn key(index: usize) -> PrivateKeySigner {
 
 fn signers(gas: PrivateKeySigner) -> Signers {
     Signers {
-        verdict: vec![key(2)],
+        verdict: vec![key(2).into()],
         retiring: Vec::new(),
-        gas,
+        gas: gas.into(),
     }
 }
 
@@ -74,7 +74,7 @@ impl Rig {
             escrow,
             chain_id,
             keys: Arc::clone(&keys),
-            gas: key(0),
+            gas: key(0).into(),
             replace_after: Duration::from_secs(3600),
             max_fee: 100 * GWEI,
             head: watch::channel(None).1,

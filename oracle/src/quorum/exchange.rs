@@ -221,11 +221,11 @@ impl Exchange {
         Ok(Ok(shared))
     }
 
-    /// Talks to every peer until cancelled.
+    /// Talks to every peer until cancelled. `http` says whom to believe that it is a peer, and how long one may take.
     pub async fn run(
         self: Arc<Self>,
         peers: Vec<Peer>,
-        timeout: Duration,
+        http: reqwest::ClientBuilder,
         cancel: CancellationToken,
     ) {
         *self.states() = peers
@@ -235,8 +235,7 @@ impl Exchange {
                 ..Default::default()
             })
             .collect();
-        let http = reqwest::Client::builder()
-            .timeout(timeout)
+        let http = http
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build();

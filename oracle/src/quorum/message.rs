@@ -3,13 +3,12 @@
 //! a proof against their signer, and a reorganisation is not.
 
 use alloy::primitives::{B256, Bytes};
-use alloy::signers::SignerSync;
-use alloy::signers::local::PrivateKeySigner;
 use alloy::sol_types::{Eip712Domain, SolStruct, SolValue};
 use serde::{Deserialize, Serialize};
 use vouch_abi::{Verdict, VerdictShare};
 use vouch_client::verdict::{Signed, digest};
 
+use crate::keys::Signer;
 use crate::schema::{Hex, Word};
 use crate::store::model::{JobId, Share, StoredVerdict};
 use crate::time::now_ms;
@@ -92,24 +91,22 @@ impl Message {
     ///
     /// # Errors
     /// Why it could not be signed.
-    pub fn sign(
+    pub async fn sign(
         job: JobId,
         block: B256,
         stored: &StoredVerdict,
-        signer: &PrivateKeySigner,
+        signer: &Signer,
         domain: &Eip712Domain,
     ) -> Result<Share, vouch_client::Error> {
-        let signed = Signed::new(stored.digest, signer)?;
         let hash = statement(&job, block, stored.digest).eip712_signing_hash(domain);
-        let statement = signer
-            .sign_hash_sync(&hash)
-            .map_err(vouch_client::Error::Sign)?;
+        let (signature, statement) =
+            futures::try_join!(signer.sign(stored.digest), signer.sign(hash))?;
         Ok(Share {
-            signer: signed.signer,
+            signer: signer.address(),
             block,
             verdict: stored.verdict.clone(),
             digest: stored.digest,
-            signature: signed.signature.as_bytes().to_vec().into(),
+            signature: signature.as_bytes().to_vec().into(),
             statement: statement.as_bytes().to_vec().into(),
             at_ms: now_ms(),
         })
@@ -186,6 +183,7 @@ fn statement(job: &JobId, block: B256, digest: B256) -> VerdictShare {
 #[cfg(test)]
 mod tests {
     use alloy::primitives::Address;
+    use alloy::signers::local::PrivateKeySigner;
     use vouch_client::verdict::domain;
     use vouch_protocol::Phase;
 
@@ -201,7 +199,11 @@ mod tests {
         }
     }
 
-    fn message(signer: &PrivateKeySigner) -> Message {
+    fn random() -> Signer {
+        PrivateKeySigner::random().into()
+    }
+
+    async fn message(signer: &Signer) -> Message {
         let verdict = Verdict {
             order: job().order,
             phase: 1,
@@ -217,28 +219,28 @@ mod tests {
             signatures: Vec::new(),
         };
         let share = Message::sign(job(), B256::with_last_byte(9), &stored, signer, &domain);
-        Message::of(job(), share.unwrap())
+        Message::of(job(), share.await.unwrap())
     }
 
-    #[test]
-    fn a_message_names_its_signer() {
-        let signer = PrivateKeySigner::random();
-        let (id, share) = message(&signer)
-            .check(&domain(31337, Address::ZERO))
-            .unwrap();
-        assert_eq!((id, share.signer), (job(), signer.address()));
-        let text = serde_json::to_string(&message(&signer)).unwrap();
-        let read: Message = serde_json::from_str(&text).unwrap();
-        assert_eq!(read, message(&signer));
-    }
-
-    #[test]
-    fn what_was_changed_is_not_the_signers() {
-        let signer = PrivateKeySigner::random();
+    #[tokio::test]
+    async fn a_message_names_its_signer() {
+        let signer = random();
+        let message = message(&signer).await;
         let here = domain(31337, Address::ZERO);
-        let base = message(&signer);
+        let (id, share) = message.clone().check(&here).unwrap();
+        assert_eq!((id, share.signer), (job(), signer.address()));
+        let text = serde_json::to_string(&message).unwrap();
+        let read: Message = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, message);
+    }
+
+    #[tokio::test]
+    async fn what_was_changed_is_not_the_signers() {
+        let signer = random();
+        let here = domain(31337, Address::ZERO);
+        let base = message(&signer).await;
         let other = Message {
-            statement: message(&PrivateKeySigner::random()).statement,
+            statement: message(&random()).await.statement,
             ..base.clone()
         };
         assert_eq!(other.check(&here), Err(Refused::TwoSigners));

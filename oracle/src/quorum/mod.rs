@@ -14,6 +14,8 @@ pub use exchange::{Answer, Exchange, Peer, PeerState, Received, Shares};
 pub use message::{Message, Refused};
 pub use operators::Operators;
 
+use std::cmp::Reverse;
+
 use alloy::primitives::{Address, B256, keccak256};
 
 use crate::store::model::Share;
@@ -23,19 +25,31 @@ pub const MAX_SHARES: usize = 64;
 /// Most bytes of one message between operators.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// The signatures of one digest that make a quorum, `own` ones first; fewer where there are not
-/// enough.
-pub fn choose(shares: &[Share], digest: B256, own: &[Address], quorum: usize) -> Vec<Share> {
-    let mut chosen: Vec<Share> = shares
+/// A signature, and what it weighs.
+pub type Weighed = (Share, u16);
+
+/// The signatures of one digest that make a quorum, `own` ones first, then the heaviest; and what they weigh
+/// together: less than `quorum` where there are not enough.
+pub fn choose(shares: &[Weighed], digest: B256, own: &[Address], quorum: u16) -> (Vec<Share>, u16) {
+    let mut ready: Vec<&Weighed> = shares
         .iter()
-        .filter(|share| share.digest == digest)
-        .cloned()
+        .filter(|(share, _)| share.digest == digest)
         .collect();
-    chosen.sort_by_key(|share| (!own.contains(&share.signer), share.signer));
-    chosen.dedup_by_key(|share| share.signer);
-    // More than the quorum would only cost gas.
-    chosen.truncate(quorum);
-    chosen
+    ready.sort_by_key(|(share, weight)| {
+        let other = !own.contains(&share.signer);
+        (other, Reverse(*weight), share.signer)
+    });
+    ready.dedup_by_key(|(share, _)| share.signer);
+    let (mut chosen, mut reached) = (Vec::new(), 0_u16);
+    for (share, weight) in ready {
+        // More than the quorum would only cost gas.
+        if reached >= quorum {
+            break;
+        }
+        reached = reached.saturating_add(*weight);
+        chosen.push(share.clone());
+    }
+    (chosen, reached)
 }
 
 /// How many operators should submit a verdict before those with the addresses `own`: an order that
@@ -71,20 +85,38 @@ mod tests {
 
     #[test]
     fn signatures_of_other_digests_do_not_count() {
-        let shares = [share(1, 7), share(2, 8), share(3, 7), share(4, 8)];
+        let shares = [share(1, 7), share(2, 8), share(3, 7), share(4, 8)].map(|share| (share, 1));
         let (digest, own) = (B256::with_last_byte(7), [Address::with_last_byte(3)]);
-        let chosen = choose(&shares, digest, &own, 3);
+        let (chosen, reached) = choose(&shares, digest, &own, 3);
         let signers: Vec<_> = chosen.iter().map(|s| s.signer.0[19]).collect();
-        assert_eq!(signers, [3, 1]);
+        assert_eq!((signers, reached), (vec![3, 1], 2));
     }
 
     #[test]
     fn no_more_than_a_quorum_is_chosen_and_one_s_own_is_among_it() {
-        let shares: Vec<_> = (1..=5).map(|n| share(n, 7)).collect();
+        let shares: Vec<_> = (1..=5).map(|n| (share(n, 7), 1)).collect();
         let (digest, own) = (B256::with_last_byte(7), [Address::with_last_byte(5)]);
-        let chosen = choose(&shares, digest, &own, 3);
-        assert_eq!(chosen.len(), 3);
+        let (chosen, reached) = choose(&shares, digest, &own, 3);
+        assert_eq!((chosen.len(), reached), (3, 3));
         assert!(chosen.iter().any(|share| share.signer == own[0]));
+    }
+
+    #[test]
+    fn the_heaviest_make_a_quorum_with_the_fewest_signatures() {
+        let shares: Vec<_> = (1..=5).map(|n| (share(n, 7), n.into())).collect();
+        let (digest, own) = (B256::with_last_byte(7), [Address::with_last_byte(1)]);
+        let (chosen, reached) = choose(&shares, digest, &own, 8);
+        let signers: Vec<_> = chosen.iter().map(|s| s.signer.0[19]).collect();
+        assert_eq!((signers, reached), (vec![1, 5, 4], 10));
+        let heavy = [(share(1, 7), u16::MAX), (share(2, 7), u16::MAX)];
+        assert_eq!(choose(&heavy, digest, &[], u16::MAX).1, u16::MAX);
+    }
+
+    #[test]
+    fn a_signature_counts_once_however_often_it_came() {
+        let shares = [(share(1, 7), 2), (share(1, 7), 2)];
+        let (chosen, reached) = choose(&shares, B256::with_last_byte(7), &[], 4);
+        assert_eq!((chosen.len(), reached), (1, 2));
     }
 
     #[test]

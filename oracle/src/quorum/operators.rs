@@ -21,12 +21,13 @@ pub struct Operators {
 
 #[derive(Debug, Default)]
 struct Known {
-    accounts: HashMap<Address, (Instant, bool)>,
+    /// What each account's signature weighs; zero for who is no operator.
+    accounts: HashMap<Address, (Instant, u16)>,
     quorum: Option<(Instant, u16)>,
 }
 
 impl Operators {
-    /// How many must sign.
+    /// What the signatures of a verdict must weigh together.
     ///
     /// # Errors
     /// Where the chain does not answer.
@@ -41,7 +42,7 @@ impl Operators {
         Ok(quorum)
     }
 
-    /// How many must sign, as the contract said when it was asked last.
+    /// What signatures must weigh together, as the contract said when it was asked last.
     pub fn last_quorum(&self) -> Option<u16> {
         self.known().quorum.map(|(_, quorum)| quorum)
     }
@@ -55,26 +56,36 @@ impl Operators {
         market: &Market,
         account: Address,
     ) -> Result<Option<bool>, Error> {
+        let weight = self.weight(market, account).await?;
+        Ok(weight.map(|weight| weight > 0))
+    }
+
+    /// What an account's signature weighs, zero where it is no operator; nothing where too many were asked for
+    /// lately.
+    ///
+    /// # Errors
+    /// Where the chain does not answer.
+    pub async fn weight(&self, market: &Market, account: Address) -> Result<Option<u16>, Error> {
         {
             let mut known = self.known();
-            if let Some((at, active)) = known.accounts.get(&account)
+            if let Some((at, weight)) = known.accounts.get(&account)
                 && at.elapsed() < BELIEVED
             {
-                return Ok(Some(*active));
+                return Ok(Some(*weight));
             }
             // Strangers cannot crowd out those who were operators a moment ago.
             known
                 .accounts
-                .retain(|_, (at, active)| *active || at.elapsed() < BELIEVED);
-            let strangers = known.accounts.values().filter(|(_, active)| !active);
+                .retain(|_, (at, weight)| *weight > 0 || at.elapsed() < BELIEVED);
+            let strangers = known.accounts.values().filter(|(_, weight)| *weight == 0);
             if strangers.count() >= MAX_ASKED && !known.accounts.contains_key(&account) {
                 return Ok(None);
             }
         }
-        let active = market.attestation().isOperator(account).call().await?;
+        let weight = market.attestation().weightOf(account).call().await?;
         let mut known = self.known();
-        known.accounts.insert(account, (Instant::now(), active));
-        Ok(Some(active))
+        known.accounts.insert(account, (Instant::now(), weight));
+        Ok(Some(weight))
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

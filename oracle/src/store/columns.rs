@@ -217,6 +217,8 @@ pub(super) trait Rows {
     fn get(&mut self, column: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// Rows in the order of their keys.
     fn scan(&mut self, column: &'static str, span: Span<'_>) -> Result<Vec<RawRow>, StoreError>;
+    /// Every key, ascending, without the values.
+    fn keys(&mut self, column: &'static str) -> Result<Vec<Vec<u8>>, StoreError>;
     /// Writes a row.
     fn put(&mut self, column: &'static str, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
     /// Removes a row.
@@ -246,8 +248,8 @@ impl Tx<'_> {
 
     /// The keys of a column, ascending. For columns with few rows.
     pub(super) fn keys<C: Column>(&mut self) -> Result<Vec<C::Key>, StoreError> {
-        let rows = self.0.scan(C::NAME, Span::ALL)?.into_iter();
-        rows.map(|(key, _)| C::Key::from_bytes(&key).ok_or(StoreError::Key { column: C::NAME }))
+        let keys = self.0.keys(C::NAME)?.into_iter();
+        keys.map(|key| C::Key::from_bytes(&key).ok_or(StoreError::Key { column: C::NAME }))
             .collect()
     }
 

@@ -1,6 +1,9 @@
 //! What may be told to others.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Mutex;
 
 use super::{Store, StoreError};
 
@@ -21,6 +24,26 @@ impl<T> Durable<T> {
     }
 }
 
+/// What was written, and what the disk has of it.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Changes written so far.
+    written: AtomicU64,
+    /// How many of them the disk has. Held while it is waited for: who waits for its turn is mostly served by then.
+    synced: Mutex<u64>,
+}
+
+impl Progress {
+    /// Counts a change that was written.
+    pub(super) fn wrote(&self) {
+        self.written.fetch_add(1, Ordering::Release);
+    }
+
+    fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+}
+
 impl Store {
     /// Waits until the disk has everything that was written before; many who wait at a time wait for
     /// one write.
@@ -28,9 +51,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: then `value` must not be told.
     pub async fn durable<T>(self: &Arc<Self>, value: T) -> Result<Durable<T>, StoreError> {
-        let store = Arc::clone(self);
-        let synced = tokio::task::spawn_blocking(move || store.backend.sync()).await;
-        synced.map_err(|error| StoreError::Server(format!("not synced: {error}")))??;
+        let wanted = self.progress.written();
+        let mut synced = self.progress.synced.lock().await;
+        if *synced < wanted {
+            let (store, written) = (Arc::clone(self), self.progress.written());
+            let done = tokio::task::spawn_blocking(move || store.backend.sync()).await;
+            done.map_err(|error| StoreError::Server(format!("not synced: {error}")))??;
+            *synced = written;
+        }
         Ok(Durable(value))
     }
 }

@@ -64,8 +64,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn open_jobs(&self) -> Result<Vec<JobId>, StoreError> {
-        let rows = self.all::<Open>(&[])?;
-        Ok(rows.into_iter().map(|(id, ())| id).collect())
+        self.read(|tx| tx.keys::<Open>())
     }
 
     /// What is known of a bundle.
@@ -273,19 +272,21 @@ impl Store {
         })
     }
 
-    /// The entry's transaction was mined. A released entry is done with; any other stays until the
+    /// A transaction was mined, of these entries. A released entry is done with; any other stays until the
     /// chain's event closes its job.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn mined(&self, id: &JobId, mined: &Mined) -> Result<(), StoreError> {
+    pub fn mined(&self, entries: &[(JobId, Mined)]) -> Result<(), StoreError> {
         self.lead(|tx| {
-            if let Some(mut job) = tx.get::<Jobs>(id)? {
-                job.mined = Some(mined.clone());
-                tx.put::<Jobs>(id, &job)?;
-            }
-            if tx.get::<Outbox>(id)?.is_some_and(|entry| entry.released) {
-                tx.delete::<Outbox>(id)?;
+            for (id, mined) in entries {
+                if let Some(mut job) = tx.get::<Jobs>(id)? {
+                    job.mined = Some(mined.clone());
+                    tx.put::<Jobs>(id, &job)?;
+                }
+                if tx.get::<Outbox>(id)?.is_some_and(|entry| entry.released) {
+                    tx.delete::<Outbox>(id)?;
+                }
             }
             Ok(())
         })

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::Decided;
 use columns::{Column, Direction, Meta, Row, Span, Tx};
+use durable::Progress;
 use model::{Closing, EventKey, Fact, Job, JobId, MetaValue};
 use rocks::Rocks;
 
@@ -179,6 +180,7 @@ const PAGE: usize = 512;
 #[derive(Debug)]
 pub struct Store {
     backend: Box<dyn Backend>,
+    progress: Progress,
 }
 
 impl Store {
@@ -189,7 +191,7 @@ impl Store {
     /// another process has it open.
     pub fn open(path: &Path, market: MarketId) -> Result<Self, StoreError> {
         let backend = Box::new(Rocks::open(path)?);
-        Self { backend }.of(market, &path.display().to_string())
+        Self::on(backend).of(market, &path.display().to_string())
     }
 
     /// Opens a store to look at, also while a daemon has it open.
@@ -197,8 +199,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Database`] where there is none.
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
-        let backend = Box::new(Rocks::open_to_read(path)?);
-        Ok(Self { backend })
+        Ok(Self::on(Box::new(Rocks::open_to_read(path)?)))
+    }
+
+    fn on(backend: Box<dyn Backend>) -> Self {
+        let progress = Progress::default();
+        Self { backend, progress }
     }
 
     /// The store, where it is the market's or nobody's yet.
@@ -301,6 +307,7 @@ impl Store {
             done = Some(work(tx)?);
             Ok(())
         })?;
+        self.progress.wrote();
         done.ok_or_else(nothing_done)
     }
 
@@ -313,6 +320,7 @@ impl Store {
             done = Some(work(tx)?);
             Ok(())
         })?;
+        self.progress.wrote();
         done.ok_or_else(nothing_done)
     }
 }

@@ -1,6 +1,9 @@
 //! The shared store: `PostgreSQL`. Each column is a table; transactions are serializable and run again
 //! where another writer came between.
 //!
+//! What the leader writes concerns many jobs at once, and would hardly ever come between the writers of single ones: it
+//! waits for them at a gate, and they for it.
+//!
 //! Workers share open jobs by leases (`SKIP LOCKED`), on the server's clock. One daemon leads: it
 //! holds an advisory lock for as long as its connection lives, and a term that every write of a
 //! leader checks, so that a leader who has not noticed its fall writes nothing.
@@ -27,6 +30,12 @@ const AGAIN: Duration = Duration::from_millis(1);
 const SCHEMA_LOCK: i64 = 0x76_6f75_6368;
 /// Key of the leader's advisory lock.
 const LEADER_LOCK: i64 = SCHEMA_LOCK + 1;
+/// Taken first, before a transaction sees anything: by those who write about one job, beside each other.
+const GATE: &str = "LOCK TABLE vouch_gate IN ROW EXCLUSIVE MODE";
+/// By the leader, alone.
+const LEADER_GATE: &str = "LOCK TABLE vouch_gate IN EXCLUSIVE MODE";
+/// What servers say that lock no tables.
+const NO_LOCKS: [SqlState; 2] = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::SYNTAX_ERROR];
 /// What every connection is set to: nothing waits for ever, for a lock, a statement or a client, and
 /// nothing waits for the disk unless it says so. The server's log keeps the order.
 const SESSION: &str = "SET synchronous_commit = off; SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
@@ -38,6 +47,9 @@ pub(super) struct Postgres {
     idle: Mutex<Vec<Client>>,
     /// The term in which this daemon leads; zero while it does not.
     term: AtomicU64,
+    /// Whether the server locks tables. Others that speak its protocol may not: there, transactions that came between
+    /// one another are run again, and that is all.
+    gated: bool,
 }
 
 impl std::fmt::Debug for Postgres {
@@ -60,8 +72,7 @@ impl Store {
     pub fn connect(url: &str, market: MarketId) -> Result<Self, StoreError> {
         let backend = Postgres::connect(url)?;
         let place = backend.place();
-        let backend = Box::new(backend);
-        Self { backend }.of(market, &place)
+        Self::on(Box::new(backend)).of(market, &place)
     }
 
     /// Opens a shared store to look at.
@@ -69,8 +80,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Server`].
     pub fn connect_to_read(url: &str) -> Result<Self, StoreError> {
-        let backend = Box::new(Postgres::connect(url)?);
-        Ok(Self { backend })
+        Ok(Self::on(Box::new(Postgres::connect(url)?)))
     }
 }
 
@@ -83,10 +93,11 @@ impl Postgres {
             .application_name("vouch-oracle")
             .keepalives_idle(Duration::from_secs(10))
             .tcp_user_timeout(Duration::from_secs(15));
-        let postgres = Self {
+        let mut postgres = Self {
             config,
             idle: Mutex::default(),
             term: AtomicU64::new(0),
+            gated: true,
         };
         postgres.with(|client| {
             let mut tx = client.transaction()?;
@@ -102,10 +113,17 @@ impl Postgres {
                  CREATE INDEX IF NOT EXISTS vouch_open_until ON vouch_open (until); \
                  CREATE TABLE IF NOT EXISTS vouch_leader (one boolean PRIMARY KEY CHECK (one), term bigint NOT NULL); \
                  INSERT INTO vouch_leader VALUES (true, 0) ON CONFLICT DO NOTHING; \
+                 CREATE TABLE IF NOT EXISTS vouch_gate (); \
                  CREATE TABLE IF NOT EXISTS vouch_synced (session integer PRIMARY KEY, times bigint NOT NULL)",
             )?;
             tx.commit()
         })?;
+        postgres.gated = match postgres.attempt(|client| client.transaction()?.batch_execute(GATE))
+        {
+            Ok(()) => true,
+            Err(error) if error.code().is_some_and(|code| NO_LOCKS.contains(code)) => false,
+            Err(error) => return Err(server(error)),
+        };
         Ok(postgres)
     }
 
@@ -119,6 +137,22 @@ impl Postgres {
         work: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
     ) -> Result<T, StoreError> {
         self.attempt(work).map_err(server)
+    }
+
+    /// Runs `work` past the gate, each of its statements on what is there by then.
+    fn passing<T>(
+        &self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, postgres::Error>,
+    ) -> Result<T, StoreError> {
+        self.with(|client| {
+            let mut tx = client.transaction()?;
+            if self.gated {
+                tx.batch_execute(GATE)?;
+            }
+            let done = work(&mut tx)?;
+            tx.commit()?;
+            Ok(done)
+        })
     }
 
     fn attempt<T>(
@@ -161,6 +195,9 @@ impl Postgres {
                 let mut tx = builder
                     .isolation_level(IsolationLevel::Serializable)
                     .start()?;
+                if self.gated {
+                    tx.batch_execute(if led { LEADER_GATE } else { GATE })?;
+                }
                 if led {
                     let row = tx.query_one("SELECT term FROM vouch_leader FOR SHARE", &[])?;
                     let found = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
@@ -308,6 +345,12 @@ impl Rows for Tables<'_, '_> {
         Ok(rows.into_iter().map(row).collect())
     }
 
+    fn keys(&mut self, column: &'static str) -> Result<Vec<Vec<u8>>, StoreError> {
+        let query = format!("SELECT key FROM vouch_{column} ORDER BY key");
+        let rows = self.tx.query(&query, &[]);
+        Ok(self.note(rows)?.iter().map(|row| row.get(0)).collect())
+    }
+
     fn put(&mut self, column: &'static str, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         // JSON writes a zero byte as an escape, so every value is text to the server.
         let value = String::from_utf8_lossy(value).into_owned();
@@ -404,28 +447,31 @@ impl Store {
         asked
     }
 
-    /// Takes leases of up to `limit` open jobs that nobody works on, and renews those that `worker`
-    /// has.
+    /// Takes leases of up to `limit` open jobs that nobody works on, and renews those of jobs that `worker` is
+    /// `working` on. One that it has and does not work on, because it could not be given back, ends.
     ///
     /// # Errors
     /// [`StoreError::Server`].
     pub fn claim(
         &self,
         worker: &str,
+        working: impl IntoIterator<Item = JobId>,
         lease: Duration,
         limit: usize,
     ) -> Result<Vec<JobId>, StoreError> {
         let Some(postgres) = self.backend.shared() else {
             return Ok(Vec::new());
         };
+        let working: Vec<Vec<u8>> = working.into_iter().map(|id| id.to_bytes()).collect();
         let lease = lease.as_secs_f64();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = postgres.with(|client| {
-            client.execute(
-                "UPDATE vouch_open SET until = clock_timestamp() + make_interval(secs => $2) WHERE worker = $1",
-                &[&worker, &lease],
+        let rows = postgres.passing(|tx| {
+            tx.execute(
+                "UPDATE vouch_open SET until = clock_timestamp() + make_interval(secs => $2) \
+                 WHERE worker = $1 AND key = ANY($3)",
+                &[&worker, &lease, &working],
             )?;
-            client.query(
+            tx.query(
                 "UPDATE vouch_open SET worker = $1, until = clock_timestamp() + make_interval(secs => $2) \
                  WHERE key IN (SELECT key FROM vouch_open WHERE until < clock_timestamp() \
                  ORDER BY until LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING key",
@@ -445,8 +491,8 @@ impl Store {
             return Ok(());
         };
         let (key, wait) = (id.to_bytes(), wait.as_secs_f64());
-        postgres.with(|client| {
-            client.execute(
+        postgres.passing(|tx| {
+            tx.execute(
                 "UPDATE vouch_open SET worker = NULL, until = clock_timestamp() + make_interval(secs => $3) \
                  WHERE key = $2 AND worker = $1",
                 &[&worker, &key, &wait],
@@ -464,8 +510,8 @@ impl Store {
             return Ok(());
         };
         let key = id.to_bytes();
-        postgres.with(|client| {
-            client.execute(
+        postgres.passing(|tx| {
+            tx.execute(
                 "UPDATE vouch_open SET until = '-infinity' WHERE key = $1 AND worker IS NULL",
                 &[&key],
             )

@@ -3,8 +3,8 @@
 //! the log of all.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options,
@@ -33,11 +33,6 @@ pub(super) struct Rocks {
     broken: AtomicBool,
     /// Held while a change is prepared and written.
     writer: Mutex<()>,
-    /// Changes written so far.
-    written: AtomicU64,
-    /// How many of them the disk has. Held while the log is synced: who waits for it is mostly served by
-    /// then.
-    synced: Mutex<u64>,
 }
 
 impl Rocks {
@@ -62,8 +57,6 @@ impl Rocks {
             db: RwLock::new(Some(db)),
             broken: AtomicBool::default(),
             writer: Mutex::default(),
-            written: AtomicU64::default(),
-            synced: Mutex::default(),
         }
     }
 
@@ -118,6 +111,8 @@ fn open(path: &Path) -> Result<DB, rocksdb::Error> {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(&cache);
         table.set_cache_index_and_filter_blocks(true);
+        // Most rows that are asked for and not there are asked for once, by new jobs.
+        table.set_bloom_filter(10.0, false);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
         let mut options = Options::default();
         options.set_block_based_table_factory(&table);
@@ -138,7 +133,8 @@ impl Backend for Rocks {
     }
 
     fn write(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
-        let _writer = lock(&self.writer);
+        // There is nothing that a panic elsewhere could have left half changed.
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.mended()?;
         self.with(|db| {
             let mut rows = Batch {
@@ -150,28 +146,14 @@ impl Backend for Rocks {
                 return Ok(());
             }
             // The system has it on return, the disk later.
-            self.noticed(db.write(rows.inner))?;
-            self.written.fetch_add(1, Ordering::Release);
-            Ok(())
+            self.noticed(db.write(rows.inner))
         })
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        let wanted = self.written.load(Ordering::Acquire);
-        let mut synced = lock(&self.synced);
-        if *synced < wanted {
-            self.mended()?;
-            let written = self.written.load(Ordering::Acquire);
-            self.with(|db| self.noticed(db.flush_wal(true)))?;
-            *synced = written;
-        }
-        Ok(())
+        self.mended()?;
+        self.with(|db| self.noticed(db.flush_wal(true)))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing, and a number that is written last: a panic elsewhere cannot have left either half changed.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Batch<'a> {
@@ -211,6 +193,18 @@ impl Rows for Batch<'_> {
             }
         }
         Ok(found)
+    }
+
+    fn keys(&mut self, column: &'static str) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut rows = self.db.raw_iterator_cf(family(self.db, column)?);
+        let mut keys = Vec::new();
+        rows.seek_to_first();
+        while let Some(key) = rows.key() {
+            keys.push(key.to_vec());
+            rows.next();
+        }
+        rows.status()?;
+        Ok(keys)
     }
 
     fn put(&mut self, column: &'static str, key: &[u8], value: &[u8]) -> Result<(), StoreError> {

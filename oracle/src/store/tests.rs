@@ -413,7 +413,7 @@ fn what_its_own_transaction_decided_needs_no_nonce(disk: Disk) {
         at_ms: 0,
         latency_ms: 0,
     };
-    disk.store().mined(&own, &mined).unwrap();
+    disk.store().mined(&[(own, mined)]).unwrap();
     for (order, number) in [(1, 7), (2, 8)] {
         let decision = decided(order, Decided::Start, number);
         disk.store()
@@ -661,23 +661,54 @@ fn daemons_share_a_server() {
             .unwrap();
     }
     let lease = std::time::Duration::from_secs(60);
-    let first = disk.store().claim("first", lease, 4).unwrap();
-    let second = other.claim("second", lease, 4).unwrap();
+    let first = disk.store().claim("first", [], lease, 4).unwrap();
+    let second = other.claim("second", [], lease, 4).unwrap();
     assert_eq!((first.len(), second.len()), (4, 2));
     assert!(first.iter().all(|job| !second.contains(job)));
-    assert!(other.claim("third", lease, 4).unwrap().is_empty());
+    assert!(other.claim("third", [], lease, 4).unwrap().is_empty());
     let zero = std::time::Duration::ZERO;
     other.park("second", &second[0], zero).unwrap();
     other.park("second", &first[0], zero).unwrap();
-    assert_eq!(disk.store().claim("third", lease, 4).unwrap(), [second[0]]);
+    assert_eq!(
+        disk.store().claim("third", [], lease, 4).unwrap(),
+        [second[0]]
+    );
     // A parked job can be woken; a held one stays held.
     other.park("second", &second[1], lease).unwrap();
     other.wake(&second[1]).unwrap();
     other.wake(&first[0]).unwrap();
-    assert_eq!(other.claim("third", lease, 4).unwrap(), [second[1]]);
-    let gone = disk.store().claim("first", zero, 0).unwrap();
-    assert!(gone.is_empty(), "renewed for no time: the leases end");
-    assert_eq!(other.claim("third", lease, 9).unwrap().len(), 4);
+    assert_eq!(other.claim("third", [], lease, 4).unwrap(), [second[1]]);
+    let renew = |working: &[JobId], lease| {
+        let claimed = disk.store().claim("first", working.to_vec(), lease, 0);
+        assert_eq!(claimed.unwrap(), []);
+    };
+    renew(&first, zero);
+    renew(&first[..1], lease);
+    let left = other.claim("third", [], lease, 9).unwrap();
+    assert_eq!(
+        left.len(),
+        3,
+        "what is not worked on is not held by who works on something else"
+    );
+    assert!(!left.contains(&first[0]));
+
+    // Who writes about one job waits while the leader writes about many: neither takes the other's work away.
+    let (entered, inside) = std::sync::mpsc::channel();
+    let written = std::sync::atomic::AtomicBool::new(false);
+    let leader = disk.store();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            leader.lead(|_| {
+                entered.send(()).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(200));
+                written.store(true, std::sync::atomic::Ordering::SeqCst);
+                Ok(())
+            })
+        });
+        inside.recv().unwrap();
+        other.wake(&first[0]).unwrap();
+        assert!(written.load(std::sync::atomic::Ordering::SeqCst));
+    });
 
     // The server goes away and comes back: the leader has lost its seat, and another takes it.
     let Disk { store, seat, .. } = disk;

@@ -18,12 +18,36 @@ async fn crash(store: Where, kills: usize, seed: u64) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_order_is_paid_once_however_often_the_daemon_dies() -> Result<()> {
-    crash(Where::Embedded, 25, 1).await
+/// Parts that run beside each other, each on a chain of its own.
+macro_rules! crashes {
+    ($($name:ident: $store:expr, $kills:literal kills, seed $seed:literal;)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $name() -> Result<()> {
+                crash($store, $kills, $seed).await
+            }
+        )*
+    };
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_workers_and_their_server_die_and_every_order_is_paid_once() -> Result<()> {
-    crash(Where::Private, 14, 2).await
+/// However often the daemon dies, every order is paid once.
+mod alone {
+    use super::*;
+
+    crashes! {
+        first: Where::Embedded, 50 kills, seed 1;
+        second: Where::Embedded, 50 kills, seed 2;
+        third: Where::Embedded, 50 kills, seed 3;
+        fourth: Where::Embedded, 50 kills, seed 4;
+    }
+}
+
+/// However often two workers and their server die, every order is paid once.
+mod two_workers {
+    use super::*;
+
+    crashes! {
+        first: Where::Private, 25 kills, seed 5;
+        second: Where::Private, 25 kills, seed 6;
+    }
 }

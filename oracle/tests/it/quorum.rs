@@ -92,7 +92,7 @@ async fn job(daemon: &Daemon) -> Result<(JobId, B256, StoredVerdict)> {
 }
 
 /// A lie: another verdict about the same evidence, signed by somebody.
-fn lie(
+async fn lie(
     fair: &Fair,
     id: JobId,
     block: B256,
@@ -107,7 +107,8 @@ fn lie(
         verdict: verdict.abi_encode().into(),
         ..truth.clone()
     };
-    let share = Message::sign(id, block, &stored, signer, &fair.market.domain())?;
+    let signer = signer.clone().into();
+    let share = Message::sign(id, block, &stored, &signer, &fair.market.domain()).await?;
     Ok(Message::of(id, share))
 }
 
@@ -194,12 +195,13 @@ async fn a_quorum_of_three_waits_for_one_who_was_down() -> Result<()> {
     let garbage = lie(&fair, id, block, &truth, &fair.operators[2], |verdict| {
         verdict.reason = 110;
         verdict.clauses = U256::from(7);
-    })?;
+    })
+    .await?;
     for plan in &plans[..2] {
         let (_, answer) = post(plan, json!({"shares": [garbage]}).to_string()).await?;
         assert_eq!(answer["results"][0]["status"], "new");
     }
-    let waits = "2 of 3 operators signed this verdict, 1 another";
+    let waits = "operators of weight 2 of 3 signed this verdict, 1 another";
     while !std::fs::read_to_string(plans[0].log())?.contains(waits) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -238,7 +240,7 @@ async fn two_malicious_of_five_settle_nothing_false() -> Result<()> {
     };
     let mut lies = Vec::new();
     for liar in &fair.operators[3..] {
-        lies.push(lie(&fair, id, block, &truth, liar, accept)?);
+        lies.push(lie(&fair, id, block, &truth, liar, accept).await?);
     }
     // A stranger helps, and they copy an honest operator's signature onto their verdict.
     let stranger = lie(
@@ -248,8 +250,9 @@ async fn two_malicious_of_five_settle_nothing_false() -> Result<()> {
         &truth,
         &PrivateKeySigner::random(),
         accept,
-    )?;
-    let honest = lie(&fair, id, block, &truth, &fair.operators[0], |_| {})?;
+    )
+    .await?;
+    let honest = lie(&fair, id, block, &truth, &fair.operators[0], |_| {}).await?;
     let mixed = Message {
         signature: honest.signature.clone(),
         statement: honest.statement.clone(),
@@ -311,10 +314,11 @@ async fn who_says_two_things_leaves_a_proof() -> Result<()> {
         .await?;
     let (id, block, truth) = job(&daemons[0]).await?;
     let liar = &fair.operators[4];
-    let first = lie(&fair, id, block, &truth, liar, |_| {})?;
+    let first = lie(&fair, id, block, &truth, liar, |_| {}).await?;
     let second = lie(&fair, id, block, &truth, liar, |verdict| {
         verdict.reason = 110
-    })?;
+    })
+    .await?;
     for (message, expected) in [(&first, "new"), (&second, "equivocated"), (&first, "known")] {
         let (_, answer) = post(&plans[0], json!({"shares": [message]}).to_string()).await?;
         assert_eq!(answer["results"][0]["status"], expected);
@@ -365,7 +369,8 @@ async fn who_says_two_things_loses_bond_and_place() -> Result<()> {
     for (plan, reason) in plans.iter().zip([110, 111]) {
         let said = lie(&fair, id, block, &truth, liar, |verdict| {
             verdict.reason = reason;
-        })?;
+        })
+        .await?;
         post(plan, json!({"shares": [said]}).to_string()).await?;
     }
     for daemon in &daemons {
@@ -395,7 +400,8 @@ async fn who_says_two_things_loses_bond_and_place() -> Result<()> {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let late = lie(&fair, id, block, &truth, liar, |verdict| {
         verdict.reason = 112
-    })?;
+    })
+    .await?;
     let (_, answer) = post(&plans[0], json!({"shares": [late]}).to_string()).await?;
     assert_eq!(answer["results"][0]["status"], "not_operator");
     let state = fair.market.record(placed.order).await?.state;

@@ -181,17 +181,14 @@ impl Chain {
         let used = self.nonces.get(&sender).copied().unwrap_or_default();
         ensure!(tx.nonce() >= used, "nonce too low");
         let now = Instant::now();
-        let mut orders = Vec::new();
-        for call in calls(tx.input()) {
-            let call = IEscrow::submitVerdictCall::abi_decode(&call).context("a call")?;
-            let order = call.verdict.order;
-            let standing = self.orders.get_mut(&order).context("no such order")?;
+        let orders = decided_by(tx.input())?;
+        for order in &orders {
+            let standing = self.orders.get_mut(order).context("no such order")?;
             let announced = standing.announced.context("nothing was announced")?;
             if standing.submitted.is_none() {
                 standing.submitted = Some(now);
                 self.latencies.push((now - announced).as_secs_f64());
             }
-            orders.push(order);
         }
         let waiting = Waiting { hash, orders };
         self.pool
@@ -199,6 +196,15 @@ impl Chain {
             .or_default()
             .insert(tx.nonce(), waiting);
         Ok(hash)
+    }
+
+    /// Refuses what the escrow would: a verdict about an order that has one.
+    pub(super) fn check(&self, calldata: &[u8]) -> Result<()> {
+        for order in decided_by(calldata)? {
+            let standing = self.orders.get(&order).context("no such order")?;
+            ensure!(!standing.decided, "order {order} is decided");
+        }
+        Ok(())
     }
 
     pub(super) fn head(&self) -> u64 {
@@ -251,6 +257,15 @@ impl Chain {
     pub(super) const fn failed(&self) -> usize {
         self.failed
     }
+}
+
+/// The orders whose verdicts a transaction brings.
+fn decided_by(calldata: &[u8]) -> Result<Vec<B256>> {
+    let each = calls(calldata).into_iter().map(|call| {
+        let call = IEscrow::submitVerdictCall::abi_decode(&call).context("a call")?;
+        Ok(call.verdict.order)
+    });
+    each.collect()
 }
 
 /// The placing transaction of any of these orders.

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alloy::primitives::B256;
 use anyhow::{Context, Result, ensure};
-use vouch_evidence::Anchors;
+use serde::Serialize;
+use vouch_evidence::{Anchors, Cache};
 use vouch_protocol::Reason;
 use vouch_verdict::{Case, Decision, decide};
 
@@ -31,20 +32,41 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Cases a second that the verifier decides alone on all cores, for as long as `length`.
-pub fn verifier_alone(cases: &[Case], length: Duration) -> Result<f64> {
+/// What the verifier does alone.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Alone {
+    /// Cases a second on all cores.
+    pub per_second: f64,
+    /// Seconds of a core for each.
+    pub cpu_per_case: f64,
+}
+
+impl Alone {
+    /// The one with more cases a second.
+    pub fn better(self, other: Self) -> Self {
+        match self.per_second > other.per_second {
+            true => self,
+            false => other,
+        }
+    }
+}
+
+/// Has the verifier decide cases on all cores, for as long as `length`; with a `cache`, which is empty at first, as the
+/// daemon does. Nothing else may be at work in this process.
+pub fn verifier_alone(cases: &[Case], cache: Option<&Cache>, length: Duration) -> Result<Alone> {
     ensure!(!cases.is_empty(), "no cases");
     let roots = vouch_simulator::roots();
     let anchors = Anchors::vendor()
         .with_simulated(&roots.nvidia, roots.amd_ark, roots.amd_ask)
         .context("the simulator's roots")?;
     let next = AtomicUsize::new(0);
+    let used = process::own()?;
     let begun = Instant::now();
     let work = || {
         while begun.elapsed() < length {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let case = &cases[index % cases.len()];
-            match decide(case, &anchors, &mut ()) {
+            match decide(case, &anchors, cache, &mut ()) {
                 Decision::Conclusive {
                     reason: Reason::Accepted,
                     ..
@@ -66,5 +88,9 @@ pub fn verifier_alone(cases: &[Case], length: Duration) -> Result<f64> {
             anyhow::bail!("order {order}: expected to be accepted, found {what}");
         }
     }
-    Ok(next.into_inner() as f64 / begun.elapsed().as_secs_f64())
+    let decided = next.into_inner() as f64;
+    Ok(Alone {
+        per_second: decided / begun.elapsed().as_secs_f64(),
+        cpu_per_case: (process::own()? - used) / decided,
+    })
 }

@@ -15,6 +15,11 @@ pub(super) fn own_thread() -> Result<u32> {
         .context("/proc/thread-self has no number")
 }
 
+/// Seconds of a core that this process has used.
+pub(super) fn own() -> Result<f64> {
+    cpu("/proc/self/stat")
+}
+
 /// Seconds of a core that the process or thread has used whose `stat` this is.
 pub(super) fn cpu(stat: &str) -> Result<f64> {
     let text = std::fs::read_to_string(stat).with_context(|| stat.to_owned())?;

@@ -13,7 +13,7 @@ use axum::routing::post;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
-use vouch_abi::{IAttestation, IEscrow, OrderRecord};
+use vouch_abi::IAttestation;
 
 use super::chain::{Block, Chain, placed};
 use super::process;
@@ -99,23 +99,31 @@ async fn answer(
     Path(sender): Path<Address>,
     body: String,
 ) -> String {
-    let Ok(request) = serde_json::from_str::<Request>(&body) else {
-        return r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"malformed"}}"#
-            .to_owned();
-    };
-    let id = request.id;
-    match shown.result(sender, &request.method, &request.params) {
-        Ok(result) => format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#),
-        Err(error) => {
-            let message = serde_json::json!(format!("{error:#}"));
-            format!(
-                r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32000,"message":{message}}}}}"#
-            )
-        }
+    if let Ok(requests) = serde_json::from_str::<Vec<Request>>(&body) {
+        let answers = requests.iter().map(|request| shown.answer(sender, request));
+        return format!("[{}]", answers.collect::<Vec<_>>().join(","));
+    }
+    match serde_json::from_str::<Request>(&body) {
+        Ok(request) => shown.answer(sender, &request),
+        Err(_) => r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"malformed"}}"#
+            .to_owned(),
     }
 }
 
 impl Shown {
+    fn answer(&self, sender: Address, request: &Request<'_>) -> String {
+        let id = request.id;
+        match self.result(sender, &request.method, &request.params) {
+            Ok(result) => format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#),
+            Err(error) => {
+                let message = serde_json::json!(format!("{error:#}"));
+                format!(
+                    r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32000,"message":{message}}}}}"#
+                )
+            }
+        }
+    }
+
     fn result(&self, sender: Address, method: &str, params: &Value) -> Result<String> {
         let text = |index: usize| params[index].as_str().context("a parameter");
         let chain = || self.chain.lock();
@@ -132,7 +140,10 @@ impl Shown {
                     r#"{{"oldestBlock":"0x0","baseFeePerGas":[{fees}],"gasUsedRatio":[0,0,0,0,0,0,0,0,0,0],"reward":[["0x0"],["0x0"],["0x0"],["0x0"],["0x0"],["0x0"],["0x0"],["0x0"],["0x0"],["0x0"]]}}"#
                 )
             }
-            "eth_estimateGas" => "\"0x30d40\"".to_owned(),
+            "eth_estimateGas" => {
+                chain().check(&calldata(&params[0])?)?;
+                "\"0x30d40\"".to_owned()
+            }
             "eth_getBlockByNumber" => {
                 let chain = chain();
                 let number = match text(0)? {
@@ -157,10 +168,7 @@ impl Shown {
                 }
             }
             "eth_call" => {
-                let call = &params[0];
-                let input = call.get("input").or_else(|| call.get("data"));
-                let input: Bytes = input.and_then(Value::as_str).context("calldata")?.parse()?;
-                format!("\"{}\"", self.call(&input)?)
+                format!("\"{}\"", self.call(&calldata(&params[0])?)?)
             }
             "eth_getTransactionByHash" => {
                 let hash: B256 = text(0)?.parse()?;
@@ -201,18 +209,16 @@ impl Shown {
         let selector = input.first_chunk::<4>().context("no selector")?;
         Ok(match *selector {
             IAttestation::quorumCall::SELECTOR => U256::from(self.quorum).abi_encode().into(),
+            IAttestation::weightOfCall::SELECTOR => U256::from(1).abi_encode().into(),
             IAttestation::isOperatorCall::SELECTOR => true.abi_encode().into(),
-            IEscrow::orderOfCall::SELECTOR => {
-                let order = IEscrow::orderOfCall::abi_decode(input)?.order;
-                let record = OrderRecord {
-                    state: self.chain.lock().state(&order),
-                    ..Default::default()
-                };
-                record.abi_encode().into()
-            }
             other => bail!("call {} is not stubbed", Bytes::from(other.to_vec())),
         })
     }
+}
+
+fn calldata(call: &Value) -> Result<Bytes> {
+    let input = call.get("input").or_else(|| call.get("data"));
+    Ok(input.and_then(Value::as_str).context("calldata")?.parse()?)
 }
 
 fn quantity(hex: &str) -> Result<u64> {

@@ -79,8 +79,10 @@ pub struct Outcome {
     pub p99_seconds: f64,
     /// Seconds of a core that the daemons used, for each job.
     pub daemon_cpu_per_job: f64,
-    /// The same of the stubbed chain.
+    /// The same of the stubbed chain's server.
     pub stub_cpu_per_job: f64,
+    /// The same of all else in the load test's process: mining, and evidence where it is made on the way.
+    pub load_cpu_per_job: f64,
     /// Transactions that failed.
     pub failed: usize,
 }
@@ -242,7 +244,7 @@ impl Bench {
         arrivals: Arrivals,
     ) -> Result<Outcome> {
         let (submitted_before, decided_before, failed_before) = self.counted();
-        let (daemons, stub) = (self.cpu()?, self.server.cpu()?);
+        let (daemons, stub, own) = (self.cpu()?, self.server.cpu()?, process::own()?);
         let mut announced = 0;
         let mut ended = None;
         let begun = Instant::now();
@@ -281,6 +283,7 @@ impl Bench {
         latencies.sort_by(f64::total_cmp);
         let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
         let per_job = |used: f64| used / jobs as f64;
+        let stub = self.server.cpu()? - stub;
         Ok(Outcome {
             jobs,
             seconds,
@@ -288,7 +291,8 @@ impl Bench {
             p50_seconds: at(0.50),
             p99_seconds: at(0.99),
             daemon_cpu_per_job: per_job(self.cpu()? - daemons),
-            stub_cpu_per_job: per_job(self.server.cpu()? - stub),
+            stub_cpu_per_job: per_job(stub),
+            load_cpu_per_job: per_job(process::own()? - own - stub),
             failed: self.counted().2 - failed_before,
         })
     }

@@ -147,8 +147,11 @@ pub async fn run(settings: &Settings) -> Result<Option<Outcome>> {
         .map(PrivateKeySigner::address)
         .collect();
     let report = audit::chain(&fair, &orders, &senders).await?;
-    for daemon in daemons.iter().flatten() {
-        audit::books(daemon, report.verdicts).await?;
+    for slot in daemons {
+        let mut daemon = slot.context("a daemon that was not started")?;
+        // Orders may all have ended before the last daemon listened.
+        daemon.ready().await?;
+        audit::books(&daemon, report.verdicts).await?;
     }
     Ok(Some(Outcome {
         kills: settings.kills,

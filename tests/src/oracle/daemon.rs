@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::watch;
+use tokio::sync::mpsc;
 
 use super::fair::Fair;
 use crate::paths;
@@ -37,12 +37,16 @@ pub struct Plan {
     pub peers: Vec<String>,
     /// How long an endpoint may take to answer.
     pub timeout_ms: u64,
+    /// The section `[evidence.bucket]`, where its evidence is in one.
+    pub bucket: Option<String>,
     /// Where its database and evidence are, in the test's directory.
     pub data: String,
     /// More lines of the configuration, whole sections.
     pub extra: String,
     /// Environment.
     pub env: Vec<(String, String)>,
+    /// The authority (PEM) of its certificate where `extra` gives it one: then it is asked over TLS.
+    pub authority: Option<String>,
     /// A command that runs the daemon: program and arguments before it.
     pub within: Vec<String>,
 }
@@ -73,16 +77,32 @@ impl Plan {
             store: None,
             peers: Vec::new(),
             timeout_ms: 10_000,
+            bucket: None,
             data: ".".to_owned(),
             extra: String::new(),
             env: Vec::new(),
+            authority: None,
             within: Vec::new(),
         })
     }
 
     /// Base of its HTTP interface.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let scheme = match self.authority {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// A client that believes its certificate's authority, and no other.
+    pub fn client(&self) -> Result<reqwest::Client> {
+        let mut builder = reqwest::Client::builder();
+        if let Some(authority) = &self.authority {
+            let authority = reqwest::Certificate::from_pem(authority.as_bytes())?;
+            builder = builder.tls_certs_only([authority]);
+        }
+        Ok(builder.build()?)
     }
 
     /// Its log.
@@ -117,15 +137,18 @@ impl Plan {
             keys.push(format!("{{ file = {file:?} }}"));
         }
         let gas = keys.pop().unwrap_or_default();
-        let store = match &self.store {
-            Some(url) => format!("url = {url:?}\nevidence_dir = \"evidence\"\n"),
-            None => format!("evidence_dir = \"{}/evidence-{}\"\n", self.data, self.name),
+        let url = self.store.as_ref().map(|url| format!("url = {url:?}\n"));
+        let evidence = match (&self.bucket, &self.store) {
+            (Some(_), _) => String::new(),
+            (None, Some(_)) => "evidence_dir = \"evidence\"\n".to_owned(),
+            (None, None) => format!("evidence_dir = \"{}/evidence-{}\"\n", self.data, self.name),
         };
+        let store = url.unwrap_or_default() + &evidence;
         let text = format!(
             "[chain]\ndeployment = \"31337.json\"\nendpoints = {endpoints:?}\npoll_ms = 50\ntimeout_ms = {timeout_ms}\n\
              [keys]\nverdict = [{keys}]\ngas = {gas}\n\
              [store]\ndir = \"{data}/db-{name}\"\n{store}\
-             [evidence]\nsources = [\"dir:bundles\"]\n\
+             [evidence]\nsources = [\"dir:bundles\"]\n{bucket}\
              [quorum]\npeers = {peers:?}\nstagger_ms = 300\ntimeout_ms = 500\n\
              [trust.simulated]\n{simulated}\
              [server]\nlisten = \"127.0.0.1:{port}\"\n{extra}",
@@ -133,6 +156,7 @@ impl Plan {
             keys = keys.join(", "),
             name = self.name,
             data = self.data,
+            bucket = self.bucket.as_deref().unwrap_or_default(),
             peers = self.peers,
             port = self.port,
             timeout_ms = self.timeout_ms,
@@ -172,7 +196,7 @@ impl Plan {
         command.stderr(Stdio::piped());
         let mut child = command.spawn().context("starting vouch-oracle")?;
         let stderr = child.stderr.take().context("no standard error")?;
-        let (lines, seen) = watch::channel(String::new());
+        let (lines, seen) = mpsc::unbounded_channel();
         let log = self.log();
         tokio::spawn(async move {
             let open = tokio::fs::OpenOptions::new()
@@ -186,13 +210,15 @@ impl Plan {
                 if let Some(file) = &mut file {
                     let _ = file.write_all(format!("{line}\n").as_bytes()).await;
                 }
-                lines.send_replace(line);
+                // Nobody may be listening any more.
+                let _ = lines.send(line);
             }
         });
         Ok(Daemon {
             child,
             seen,
             url: self.url(),
+            http: self.client()?,
             log: self.log(),
         })
     }
@@ -202,8 +228,9 @@ impl Plan {
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
-    seen: watch::Receiver<String>,
+    seen: mpsc::UnboundedReceiver<String>,
     url: String,
+    http: reqwest::Client,
     log: PathBuf,
 }
 
@@ -215,7 +242,10 @@ impl Daemon {
             if let Some(status) = self.child.try_wait()? {
                 bail!("vouch-oracle ended with {status}:\n{}", tail(&self.log));
             }
-            if reqwest::get(format!("{}/readyz", self.url))
+            if self
+                .http
+                .get(format!("{}/readyz", self.url))
+                .send()
                 .await
                 .is_ok_and(|answer| answer.status().is_success())
             {
@@ -228,10 +258,18 @@ impl Daemon {
         }
     }
 
-    /// Waits for a line of its log that contains `text`, at most `limit`. Says whether it came.
+    /// Waits for a line of its log that contains `text`, after the one that was waited for before, at most
+    /// `limit`. Says whether it came.
     pub async fn says(&mut self, text: &str, limit: Duration) -> bool {
-        let waiting = self.seen.wait_for(|line| line.contains(text));
-        matches!(tokio::time::timeout(limit, waiting).await, Ok(Ok(_)))
+        let waiting = async {
+            while let Some(line) = self.seen.recv().await {
+                if line.contains(text) {
+                    return true;
+                }
+            }
+            false
+        };
+        tokio::time::timeout(limit, waiting).await.unwrap_or(false)
     }
 
     /// Its process.
@@ -239,7 +277,7 @@ impl Daemon {
         self.child.id().context("vouch-oracle has ended")
     }
 
-    /// SIGHUP: it reads its keys again.
+    /// SIGHUP: it reads its keys and certificate again.
     pub async fn reload(&self) -> Result<()> {
         let pid = self.pid()?.to_string();
         let sent = Command::new("kill").args(["-HUP", &pid]).status().await?;
@@ -258,7 +296,8 @@ impl Daemon {
     /// What it answers to `GET`.
     pub async fn get(&self, path: &str) -> Result<Value> {
         let url = format!("{}{path}", self.url);
-        let answer = reqwest::get(&url).await.with_context(|| url.clone())?;
+        let answer = self.http.get(&url).send().await;
+        let answer = answer.with_context(|| url.clone())?;
         answer.json().await.with_context(|| url)
     }
 }

@@ -180,6 +180,7 @@ fn offer(market: &Market, owner: Address, kind: u8, price: u64, policy: &Policy)
         volume: 1_000_000,
         openUntil: u64::MAX,
         shared: false,
+        lineage: B256::ZERO,
         salt: B256::ZERO,
     }
 }

@@ -2,10 +2,12 @@
 
 pub mod audit;
 pub mod clock;
+pub mod cloud;
 pub mod crash;
 pub mod daemon;
 pub mod disk;
 pub mod fair;
+pub mod key_service;
 pub mod lane;
 pub mod mirror;
 pub mod postgres;
