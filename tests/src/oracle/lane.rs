@@ -31,6 +31,7 @@ pub struct Lane {
     bundles: PathBuf,
     machine: Machine,
     orders: usize,
+    placed: usize,
     /// The buyer's key.
     pub buyer_key: PrivateKeySigner,
     /// The provider's key.
@@ -72,6 +73,7 @@ impl Lane {
             bundles,
             machine: Machine::new(format!("lane {index}").as_bytes()),
             orders: 0,
+            placed: 0,
             patience: Duration::from_secs(120),
             deadline: Duration::from_secs(100_000),
         }
@@ -142,8 +144,10 @@ impl Lane {
     /// Places an order and has it accepted.
     pub async fn placed(&mut self) -> Result<Placed> {
         let step = self.deadline;
+        // Two orders of one second differ in nothing else.
+        self.placed += 1;
         let mut salt = B256::with_last_byte(self.index as u8);
-        salt[..8].copy_from_slice(&(self.orders as u64).to_be_bytes());
+        salt[..8].copy_from_slice(&(self.placed as u64).to_be_bytes());
         let wish = Wish {
             purpose: INFER,
             max_duration: 100_000,

@@ -142,10 +142,10 @@ pub(super) fn refused(s: &mut Script) {
         "eth_sendTransaction",
         with("gasPrice", "0x1"),
     );
-    s.call(
+    // Taken, and mined: what comes next must not be asked before.
+    s.send(
         "both kinds of price",
-        "eth_sendTransaction",
-        with("maxFeePerGas", GAS_PRICE),
+        with("maxFeePerGas", GAS_PRICE)[0].clone(),
     );
     let tip = json!([{"from": ALICE, "to": BOB, "gas": "0x5208", "maxFeePerGas": GAS_PRICE, "maxPriorityFeePerGas": "0x174876e800"}]);
     s.call("tip above the price", "eth_sendTransaction", tip);
