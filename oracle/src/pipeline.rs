@@ -35,6 +35,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// Longest wait after trouble.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// How long the other operators may take to sign before that is trouble.
+const OTHERS: Duration = Duration::from_secs(2);
+
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -408,8 +411,8 @@ impl Pipeline {
             }
         }
         // Kept before anybody sees it: what was signed once is not signed otherwise after a crash.
-        let signed = self.store.durable(shares.len() - known).await?;
-        if *signed.get() > 0 {
+        let signed = self.store.durable(job.id).await?;
+        if shares.len() > known {
             self.exchange.tell(&signed);
         }
         let quorum = operators.quorum(&market).await?;
@@ -423,6 +426,11 @@ impl Pipeline {
         let own = self.exchange.own();
         let (mut signed, reached) = quorum::choose(&active, stored.digest, &own, quorum);
         if reached < quorum {
+            let waited = now_ms().checked_sub(job.since_ms);
+            let left = OTHERS.saturating_sub(waited.map_or(OTHERS, Duration::from_millis));
+            if !left.is_zero() {
+                return Ok(Outcome::Wait(left));
+            }
             let others = active.iter();
             let others = others.filter(|(share, _)| share.digest != stored.digest);
             let detail = format!(

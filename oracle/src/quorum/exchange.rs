@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use alloy::primitives::Address;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use vouch_client::Market;
 
@@ -21,10 +23,13 @@ use crate::store::model::{JobId, Stage};
 use crate::store::{Durable, Shared, Store, StoreError};
 use crate::time::now_ms;
 
-/// How often open jobs are looked at without being told of any.
+/// How often all open jobs are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often a peer is asked again about a job that still lacks a quorum.
 const REPEAT: Duration = Duration::from_secs(2);
+
+/// Signatures of this daemon that a peer may be behind with, before all open jobs are looked at for it.
+const NEWS: usize = 4096;
 
 /// Another operator's daemon.
 #[derive(Clone, Debug)]
@@ -83,8 +88,8 @@ pub struct Exchange {
     metrics: Arc<Metrics>,
     /// Told of jobs with new signatures.
     jobs: mpsc::Sender<JobId>,
-    /// Counts this daemon's signatures: a change is news for peers.
-    news: watch::Sender<u64>,
+    /// Jobs that this daemon has signed, for the peers.
+    news: broadcast::Sender<JobId>,
     peers: Mutex<Vec<PeerState>>,
 }
 
@@ -106,7 +111,7 @@ impl Exchange {
             keys,
             metrics,
             jobs,
-            news: watch::Sender::new(0),
+            news: broadcast::Sender::new(NEWS),
             peers: Mutex::default(),
         }
     }
@@ -126,9 +131,10 @@ impl Exchange {
         self.states().clone()
     }
 
-    /// There are new signatures of this daemon.
-    pub fn tell<T>(&self, _signed: &Durable<T>) {
-        self.news.send_modify(|n| *n = n.wrapping_add(1));
+    /// This daemon has signed a job's verdict.
+    pub fn tell(&self, signed: &Durable<JobId>) {
+        // Nobody listens where there are no peers.
+        let _ = self.news.send(*signed.get());
     }
 
     /// Takes in what another operator sent, and answers with what is known of the same jobs.
@@ -182,6 +188,9 @@ impl Exchange {
             tracing::debug!(code = refused.code(), %refused, "signature refused");
             Ok(Err(refused))
         };
+        if self.is_kept(&message)? {
+            return Ok(Ok(Shared::Known));
+        }
         let (id, share) = match message.check(&self.market.domain()) {
             Ok(checked) => checked,
             Err(refused) => return refuse(refused),
@@ -219,6 +228,18 @@ impl Exchange {
             Shared::OtherBlock => return refuse(Refused::OtherBlock),
         }
         Ok(Ok(shared))
+    }
+
+    /// Whether a message is one that was checked and kept before, as most are that peers answer with.
+    fn is_kept(&self, message: &Message) -> Result<bool, StoreError> {
+        let shares = self.store.shares(&message.job)?.into_iter();
+        let mut kept = shares.map(|share| Message::of(message.job, share));
+        if !kept.any(|kept| kept == *message) {
+            return Ok(false);
+        }
+        // Unless a reorganisation moved the announcement since.
+        let job = self.store.job(&message.job)?;
+        Ok(job.is_some_and(|job| job.block.hash == message.block))
     }
 
     /// Talks to every peer until cancelled. `http` says whom to believe that it is a peer, and how long one may take.
@@ -261,12 +282,14 @@ impl Exchange {
         // When the peer was told of each open job.
         let mut told: HashMap<JobId, Instant> = HashMap::new();
         let mut failures = 0;
+        // What to look at: all that are open where it is nothing in particular.
+        let mut signed: Option<Vec<JobId>> = None;
+        let mut look = tokio::time::Instant::now() + LOOK;
         loop {
-            let wait = match self.round(peer, http, &mut told).await {
+            match self.round(peer, http, &mut told, signed.take()).await {
                 Ok(()) => {
                     failures = 0;
                     self.note(index, None);
-                    LOOK
                 }
                 Err(trouble) => {
                     let wait = backoff(failures);
@@ -279,27 +302,41 @@ impl Exchange {
                     tokio::time::sleep(wait).await;
                     continue;
                 }
-            };
+            }
             tokio::select! {
-                _ = news.changed() => {}
-                () = tokio::time::sleep(wait) => {}
+                biased;
+                () = sleep_until(look) => look = tokio::time::Instant::now() + LOOK,
+                jobs = heard(&mut news) => signed = jobs,
             }
         }
     }
 
-    /// Tells a peer what it has not been told, in as many messages as that takes.
+    /// Tells a peer what it has not been told about `signed` jobs, or about all, in as many messages as that takes.
     async fn round(
         &self,
         peer: &Peer,
         http: &reqwest::Client,
         told: &mut HashMap<JobId, Instant>,
+        signed: Option<Vec<JobId>>,
     ) -> Result<(), String> {
         let failed = |error: StoreError| error.to_string();
-        let open = self.store.open_jobs().map_err(failed)?;
-        told.retain(|id, _| open.binary_search(id).is_ok());
+        let jobs = match signed {
+            Some(signed) => {
+                // Perhaps anew, after a reorganisation.
+                signed.iter().for_each(|id| {
+                    told.remove(id);
+                });
+                signed
+            }
+            None => {
+                let open = self.store.open_jobs().map_err(failed)?;
+                told.retain(|id, _| open.binary_search(id).is_ok());
+                open
+            }
+        };
         let mine = self.own();
         let mut batch: Vec<Message> = Vec::new();
-        for id in open {
+        for id in jobs {
             if let Some(at) = told.get(&id) {
                 let waiting = at.elapsed() >= REPEAT
                     && self
@@ -381,5 +418,22 @@ impl Exchange {
     fn states(&self) -> MutexGuard<'_, Vec<PeerState>> {
         // For people to look at: half an update is still an update.
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Jobs that were signed since the last time, once there are any; nothing in particular where there were too many.
+async fn heard(news: &mut broadcast::Receiver<JobId>) -> Option<Vec<JobId>> {
+    let mut jobs = match news.recv().await {
+        Ok(first) => vec![first],
+        Err(RecvError::Lagged(_)) => return None,
+        // Not while the exchange is there.
+        Err(RecvError::Closed) => return std::future::pending().await,
+    };
+    loop {
+        match news.try_recv() {
+            Ok(job) => jobs.push(job),
+            Err(TryRecvError::Lagged(_)) => return None,
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return Some(jobs),
+        }
     }
 }
