@@ -205,7 +205,7 @@ pub async fn run(
         chain_id: market.chain_id,
         escrow: market.addresses.escrow,
     };
-    let Some(store) = open_store(&config, id, &cancel).await? else {
+    let Some(store) = open_store(&config, &authorities, id, &cancel).await? else {
         return Ok(());
     };
     let store = Arc::new(store);
@@ -363,6 +363,7 @@ pub async fn run(
 /// it may be starting as well.
 async fn open_store(
     config: &Config,
+    authorities: &Authorities,
     id: MarketId,
     cancel: &CancellationToken,
 ) -> anyhow::Result<Option<Store>> {
@@ -371,7 +372,7 @@ async fn open_store(
     };
     let begun = Instant::now();
     loop {
-        match Store::connect(url, id) {
+        match Store::connect(url, authorities, id) {
             Err(error @ StoreError::Away(_)) if begun.elapsed() < STORE_PATIENCE => {
                 tracing::warn!(code = "store_away", %error, "waiting for the store");
             }

@@ -18,6 +18,7 @@ use vouch_oracle::config::Config;
 use vouch_oracle::store::Store;
 use vouch_oracle::store::model::Stage;
 use vouch_oracle::telemetry::{Format, Telemetry};
+use vouch_oracle::tls::Authorities;
 use vouch_oracle::{api, daemon};
 
 /// Follows orders, verifies evidence, signs and submits verdicts.
@@ -185,9 +186,13 @@ fn order_id(text: &str) -> anyhow::Result<B256> {
     B256::from_str(text).with_context(|| format!("order {text:?}: expected 32 bytes of hex"))
 }
 
+fn authorities(config: &Config) -> anyhow::Result<Authorities> {
+    Ok(Authorities::load(config.trust.authorities.as_deref())?)
+}
+
 fn store_to_read(config: &Config) -> anyhow::Result<Store> {
     Ok(match &config.store.url {
-        Some(url) => Store::connect_to_read(url)?,
+        Some(url) => Store::connect_to_read(url, &authorities(config)?)?,
         None => Store::open_to_read(&config.store.dir)?,
     })
 }
@@ -196,7 +201,7 @@ async fn retry(config: &Config, order: B256) -> anyhow::Result<()> {
     let market = store_to_read(config)?.market()?;
     let market = market.context("the store is empty")?;
     let store = match &config.store.url {
-        Some(url) => Store::connect(url, market)?,
+        Some(url) => Store::connect(url, &authorities(config)?, market)?,
         None => Store::open(&config.store.dir, market)
             .context("the store is in use: stop the daemon first")?,
     };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::Listener;
+use rustls_platform_verifier::Verifier;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -20,7 +21,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::version::TLS13;
-use tokio_rustls::rustls::{self, InconsistentKeys, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{self, ClientConfig, InconsistentKeys, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 use crate::config::Tls;
@@ -215,6 +216,22 @@ impl Authorities {
             [] => reqwest::Client::builder(),
             _ => reqwest::Client::builder().tls_certs_merge(authorities),
         }
+    }
+
+    /// How connections are encrypted, of other protocols than HTTP, to servers that they or the system's vouch for.
+    ///
+    /// # Errors
+    /// [`TlsError::Provider`] where there are none, of either.
+    pub fn connecting(&self) -> Result<ClientConfig, TlsError> {
+        let provider = Arc::new(default_provider());
+        let ours = self.0.iter().cloned();
+        let verifier = Verifier::new_with_extra_roots(ours, Arc::clone(&provider))?;
+        // What is dangerous is a verifier that verifies something else.
+        Ok(ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth())
     }
 }
 

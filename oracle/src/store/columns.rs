@@ -225,8 +225,7 @@ pub(super) trait Rows {
     fn delete(&mut self, column: &'static str, key: &[u8]) -> Result<(), StoreError>;
 }
 
-/// A transaction that knows the columns' types. Whether reads see its own writes depends on the
-/// backend: nothing here reads what it wrote.
+/// A transaction that knows the columns' types. What it writes is seen once it is over, by itself too.
 pub(super) struct Tx<'a>(pub(super) &'a mut dyn Rows);
 
 /// A row, or why it cannot be read.

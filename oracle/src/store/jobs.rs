@@ -134,7 +134,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Overtaken`] unless it was signed or submitted.
     pub fn unsigned(&self, id: &JobId) -> Result<(), StoreError> {
-        self.write(|tx| {
+        self.write(id.order, |tx| {
             let accepts = |stage: &Stage| matches!(stage, Stage::Signed | Stage::Submitted);
             let mut job = standing(tx, id, "submitted", accepts)?;
             job.stage = Stage::Verified;
@@ -186,7 +186,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Overtaken`] unless it was given up.
     pub fn retry(&self, id: &JobId) -> Result<(), StoreError> {
-        self.write(|tx| {
+        self.write(id.order, |tx| {
             let given_up = |stage: &Stage| matches!(stage, Stage::Abandoned { .. });
             let mut job = standing(tx, id, "abandoned", given_up)?;
             job.stage = stage_reached(tx, id)?;
@@ -207,7 +207,7 @@ impl Store {
         stage: &Stage,
         trouble: &Trouble,
     ) -> Result<u32, StoreError> {
-        self.write(|tx| {
+        self.write(id.order, |tx| {
             let mut job = standing(tx, id, stage.name(), |found| found == stage)?;
             job.tries = job.tries.saturating_add(1);
             job.trouble = Some(trouble.clone());
@@ -298,7 +298,7 @@ impl Store {
         next: &Stage,
         mut also: impl FnMut(&mut Tx<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.write(|tx| {
+        self.write(id.order, |tx| {
             let mut job = standing(tx, id, next.name(), |found| found.may_become(next))?;
             job.stage = next.clone();
             job.since_ms = now_ms();

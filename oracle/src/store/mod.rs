@@ -56,7 +56,7 @@ pub enum StoreError {
     /// The `PostgreSQL` server failed.
     #[error("store: PostgreSQL: {0}")]
     Server(String),
-    /// The `PostgreSQL` server is not there, or is just starting or stopping.
+    /// The `PostgreSQL` server is not there, is just starting or stopping, or has too much to do.
     #[error("store: PostgreSQL does not answer: {0}")]
     Away(String),
     /// Another daemon leads now: what this one was about to write as leader is not written.
@@ -152,17 +152,15 @@ type Work<'a> = dyn FnMut(&mut Tx<'_>) -> Result<(), StoreError> + 'a;
 
 /// Where rows are kept.
 trait Backend: std::fmt::Debug + Send + Sync {
-    /// Reads.
+    /// Reads: each row, and each list of rows, as it is when it is asked for.
     fn read(&self, work: &mut Work<'_>) -> Result<(), StoreError>;
 
-    /// Reads and writes: everything or nothing, and after everything that was written before. `work`
-    /// may be called again where another writer came between.
-    fn write(&self, work: &mut Work<'_>) -> Result<(), StoreError>;
+    /// Reads and writes what concerns one order: everything or nothing, and after everything that was written
+    /// before. `work` may be called again where another writer came between.
+    fn write(&self, about: B256, work: &mut Work<'_>) -> Result<(), StoreError>;
 
-    /// As [`Self::write`], for what only the leader may write.
-    fn lead(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
-        self.write(work)
-    }
+    /// The same of any orders, for what only the leader may write.
+    fn lead(&self, work: &mut Work<'_>) -> Result<(), StoreError>;
 
     /// Returns once the disk has everything that was written before.
     fn sync(&self) -> Result<(), StoreError>;
@@ -209,7 +207,7 @@ impl Store {
 
     /// The store, where it is the market's or nobody's yet.
     fn of(self, market: MarketId, place: &str) -> Result<Self, StoreError> {
-        let found = self.write(|tx| {
+        let found = self.write(B256::ZERO, |tx| {
             if let Some(MetaValue::Market(found)) = tx.get::<Meta>(&"market".into())? {
                 return Ok(found);
             }
@@ -300,10 +298,11 @@ impl Store {
 
     fn write<T>(
         &self,
+        about: B256,
         mut work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut done = None;
-        self.backend.write(&mut |tx| {
+        self.backend.write(about, &mut |tx| {
             done = Some(work(tx)?);
             Ok(())
         })?;

@@ -1,36 +1,49 @@
-//! The shared store: `PostgreSQL`. Each column is a table; transactions are serializable and run again
-//! where another writer came between.
+//! The shared store: `PostgreSQL`. Each column is a table.
 //!
-//! What the leader writes concerns many jobs at once, and would hardly ever come between the writers of single ones: it
-//! waits for them at a gate, and they for it.
+//! Writers take turns where they could come between one another, and nowhere else: those who write about one order by a
+//! lock of that order, and the leader, whose writes concern many, waits for all of them at a gate, and they for it. So
+//! each sees what the last one left, and no transaction is run twice. Where a server has no such locks, transactions are
+//! serializable and run again.
 //!
 //! Workers share open jobs by leases (`SKIP LOCKED`), on the server's clock. One daemon leads: it
 //! holds an advisory lock for as long as its connection lives, and a term that every write of a
 //! leader checks, so that a leader who has not noticed its fall writes nothing.
 
+use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use alloy::primitives::B256;
+use postgres::config::SslMode;
 use postgres::error::SqlState;
-use postgres::{Client, Config, IsolationLevel, NoTls, Transaction};
+use postgres::types::ToSql;
+use postgres::{Client, Config, GenericClient, IsolationLevel, NoTls, Statement};
+
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::columns::{Direction, Key, NAMES, RawRow, Rows, Span, Tx};
 use super::model::JobId;
 use super::{Backend, MarketId, Store, StoreError, Work};
+use crate::tls::Authorities;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How often a transaction is run again before its error is the caller's.
+/// How often a transaction is run again, for a lock that did not come or a server without locks, before its error is
+/// the caller's.
 const TRIES: u32 = 100;
 /// First wait before a transaction is run again; it grows with each try.
 const AGAIN: Duration = Duration::from_millis(1);
+/// Version of the tables. Where they are of this one nothing is made: to make sure of a table holds up who works on it.
+const SCHEMA: i32 = 1;
 /// Key of the advisory lock under which tables are made: "vouch".
 const SCHEMA_LOCK: i64 = 0x76_6f75_6368;
 /// Key of the leader's advisory lock.
 const LEADER_LOCK: i64 = SCHEMA_LOCK + 1;
-/// Taken first, before a transaction sees anything: by those who write about one job, beside each other.
+/// First half of the keys of orders' advisory locks, which are apart from those of one half: "vouc".
+const ORDER_LOCKS: i32 = 0x766f_7563;
+/// Taken by those who write about one order, beside each other.
 const GATE: &str = "LOCK TABLE vouch_gate IN ROW EXCLUSIVE MODE";
 /// By the leader, alone.
 const LEADER_GATE: &str = "LOCK TABLE vouch_gate IN EXCLUSIVE MODE";
@@ -44,12 +57,42 @@ const SESSION: &str = "SET synchronous_commit = off; SET statement_timeout = '10
 /// Rows in tables.
 pub(super) struct Postgres {
     config: Config,
-    idle: Mutex<Vec<Client>>,
+    /// Where the address asks for it.
+    tls: Option<MakeRustlsConnect>,
+    idle: Mutex<Vec<Connection>>,
     /// The term in which this daemon leads; zero while it does not.
     term: AtomicU64,
-    /// Whether the server locks tables. Others that speak its protocol may not: there, transactions that came between
-    /// one another are run again, and that is all.
-    gated: bool,
+    /// Whether writers can take turns. Not all servers that speak the protocol lock tables.
+    locks: bool,
+}
+
+/// A connection, and the statements that the server has prepared for it.
+struct Connection {
+    client: Client,
+    prepared: HashMap<String, Statement>,
+}
+
+/// Whose turn it is to write.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// Somebody's who writes about this order.
+    Order(B256),
+    /// The leader's.
+    Leader,
+}
+
+impl Turn {
+    /// What waits for it, before the transaction sees anything.
+    fn lock(self) -> String {
+        match self {
+            Self::Order(order) => {
+                let [a, b, c, d, ..] = order.0;
+                let order = i32::from_be_bytes([a, b, c, d]);
+                format!("{GATE}; SELECT pg_advisory_xact_lock({ORDER_LOCKS}, {order})")
+            }
+            Self::Leader => LEADER_GATE.to_owned(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Postgres {
@@ -64,13 +107,18 @@ impl std::fmt::Debug for Postgres {
 
 impl Store {
     /// Opens the shared store of a market on a `PostgreSQL` server, making its tables where there are
-    /// none.
+    /// none. With `sslmode=require` in its address, connections are encrypted, and made to nobody but a server that the
+    /// system's authorities or these vouch for.
     ///
     /// # Errors
     /// [`StoreError::Server`] for an address that cannot be used, [`StoreError::Away`] for a server that
     /// does not answer, [`StoreError::OtherMarket`].
-    pub fn connect(url: &str, market: MarketId) -> Result<Self, StoreError> {
-        let backend = Postgres::connect(url)?;
+    pub fn connect(
+        url: &str,
+        authorities: &Authorities,
+        market: MarketId,
+    ) -> Result<Self, StoreError> {
+        let backend = Postgres::connect(url, authorities)?;
         let place = backend.place();
         Self::on(Box::new(backend)).of(market, &place)
     }
@@ -79,15 +127,23 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Server`].
-    pub fn connect_to_read(url: &str) -> Result<Self, StoreError> {
-        Ok(Self::on(Box::new(Postgres::connect(url)?)))
+    pub fn connect_to_read(url: &str, authorities: &Authorities) -> Result<Self, StoreError> {
+        Ok(Self::on(Box::new(Postgres::connect(url, authorities)?)))
     }
 }
 
 impl Postgres {
-    fn connect(url: &str) -> Result<Self, StoreError> {
-        let mut config = Config::from_str(url)
-            .map_err(|e| StoreError::Server(format!("store.url: {}", chain(&e))))?;
+    fn connect(url: &str, authorities: &Authorities) -> Result<Self, StoreError> {
+        let refused =
+            |e: &dyn std::error::Error| StoreError::Server(format!("store.url: {}", chain(e)));
+        let mut config = Config::from_str(url).map_err(|e| refused(&e))?;
+        let tls = match config.get_ssl_mode() {
+            SslMode::Require => {
+                let connecting = authorities.connecting().map_err(|e| refused(&e))?;
+                Some(MakeRustlsConnect::new(connecting))
+            }
+            _ => None,
+        };
         config
             .connect_timeout(CONNECT)
             .application_name("vouch-oracle")
@@ -95,13 +151,21 @@ impl Postgres {
             .tcp_user_timeout(Duration::from_secs(15));
         let mut postgres = Self {
             config,
+            tls,
             idle: Mutex::default(),
             term: AtomicU64::new(0),
-            gated: true,
+            locks: true,
         };
-        postgres.with(|client| {
-            let mut tx = client.transaction()?;
+        postgres.with(|connection| {
+            let mut tx = connection.client.transaction()?;
             tx.execute("SELECT pg_advisory_xact_lock($1)", &[&SCHEMA_LOCK])?;
+            let made = tx.query_one("SELECT to_regclass('vouch_schema') IS NOT NULL", &[])?;
+            if made.get(0) {
+                let query = "SELECT FROM vouch_schema WHERE version = $1";
+                if tx.query_opt(query, &[&SCHEMA])?.is_some() {
+                    return Ok(());
+                }
+            }
             for name in NAMES {
                 tx.batch_execute(&format!(
                     "CREATE TABLE IF NOT EXISTS vouch_{name} (key bytea PRIMARY KEY, value text NOT NULL)"
@@ -114,15 +178,20 @@ impl Postgres {
                  CREATE TABLE IF NOT EXISTS vouch_leader (one boolean PRIMARY KEY CHECK (one), term bigint NOT NULL); \
                  INSERT INTO vouch_leader VALUES (true, 0) ON CONFLICT DO NOTHING; \
                  CREATE TABLE IF NOT EXISTS vouch_gate (); \
-                 CREATE TABLE IF NOT EXISTS vouch_synced (session integer PRIMARY KEY, times bigint NOT NULL)",
+                 CREATE TABLE IF NOT EXISTS vouch_synced (session integer PRIMARY KEY, times bigint NOT NULL); \
+                 CREATE TABLE IF NOT EXISTS vouch_schema (version integer PRIMARY KEY)",
             )?;
+            let query = "INSERT INTO vouch_schema VALUES ($1) ON CONFLICT DO NOTHING";
+            tx.execute(query, &[&SCHEMA])?;
             tx.commit()
         })?;
-        postgres.gated = match postgres.attempt(|client| client.transaction()?.batch_execute(GATE))
+        let lock = Turn::Order(B256::ZERO).lock();
+        postgres.locks = match postgres
+            .attempt(|connection| connection.client.transaction()?.batch_execute(&lock))
         {
             Ok(()) => true,
             Err(error) if error.code().is_some_and(|code| NO_LOCKS.contains(code)) => false,
-            Err(error) => return Err(server(error)),
+            Err(error) => return Err(said(&error)),
         };
         Ok(postgres)
     }
@@ -134,71 +203,73 @@ impl Postgres {
     /// Runs `work` on a connection. The thread waits; the runtime's other work goes on elsewhere.
     fn with<T>(
         &self,
-        work: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
+        work: impl FnOnce(&mut Connection) -> Result<T, postgres::Error>,
     ) -> Result<T, StoreError> {
-        self.attempt(work).map_err(server)
-    }
-
-    /// Runs `work` past the gate, each of its statements on what is there by then.
-    fn passing<T>(
-        &self,
-        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, postgres::Error>,
-    ) -> Result<T, StoreError> {
-        self.with(|client| {
-            let mut tx = client.transaction()?;
-            if self.gated {
-                tx.batch_execute(GATE)?;
-            }
-            let done = work(&mut tx)?;
-            tx.commit()?;
-            Ok(done)
-        })
+        self.attempt(work).map_err(|error| said(&error))
     }
 
     fn attempt<T>(
         &self,
-        work: impl FnOnce(&mut Client) -> Result<T, postgres::Error>,
+        work: impl FnOnce(&mut Connection) -> Result<T, postgres::Error>,
     ) -> Result<T, postgres::Error> {
         tokio::task::block_in_place(|| {
-            let mut client = match self.idle().pop() {
-                Some(client) => client,
-                None => self.open()?,
+            let mut connection = match self.idle().pop() {
+                Some(connection) => connection,
+                None => Connection {
+                    client: self.open()?,
+                    prepared: HashMap::new(),
+                },
             };
-            let result = work(&mut client);
-            if client.is_closed() {
+            let result = work(&mut connection);
+            if connection.client.is_closed() {
                 // The server went away: the others are as dead.
                 self.idle().clear();
             } else {
-                self.idle().push(client);
+                self.idle().push(connection);
             }
             result
         })
     }
 
     fn open(&self) -> Result<Client, postgres::Error> {
-        let mut client = self.config.connect(NoTls)?;
+        let mut client = match &self.tls {
+            Some(tls) => self.config.connect(tls.clone())?,
+            None => self.config.connect(NoTls)?,
+        };
         client.batch_execute(SESSION)?;
         Ok(client)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Client>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         // A list of connections cannot be left half changed.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serializable(&self, work: &mut Work<'_>, led: bool) -> Result<(), StoreError> {
+    /// Changes one job's lease: nobody has to wait for that.
+    fn lease(&self, query: &str, params: &[&(dyn ToSql + Sync)]) -> Result<(), StoreError> {
+        self.with(|Connection { client, prepared }| {
+            let statement = Tables::new(client, prepared).statement(query.to_owned())?;
+            client.execute(&statement, params).map(|_| ())
+        })
+    }
+
+    /// Runs `work` in one transaction, when it is its turn.
+    fn change(&self, turn: Turn, work: &mut Work<'_>) -> Result<(), StoreError> {
+        let isolation = match self.locks {
+            // Each statement sees what was there when the lock came: nobody else writes any of it.
+            true => IsolationLevel::ReadCommitted,
+            false => IsolationLevel::Serializable,
+        };
         let mut tries = 0;
         loop {
             let mut failed = None;
-            let result = self.attempt(|client| {
-                let builder = client.build_transaction();
-                let mut tx = builder
-                    .isolation_level(IsolationLevel::Serializable)
-                    .start()?;
-                if self.gated {
-                    tx.batch_execute(if led { LEADER_GATE } else { GATE })?;
+            let result = self.attempt(|Connection { client, prepared }| {
+                let builder = client.build_transaction().isolation_level(isolation);
+                let mut tx = builder.start()?;
+                if self.locks {
+                    tx.batch_execute(&turn.lock())?;
                 }
-                if led {
+                if matches!(turn, Turn::Leader) {
                     let row = tx.query_one("SELECT term FROM vouch_leader FOR SHARE", &[])?;
                     let found = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
                     let held = self.term.load(Ordering::SeqCst);
@@ -207,16 +278,16 @@ impl Postgres {
                         return Ok(());
                     }
                 }
-                let mut rows = Tables {
-                    tx: &mut tx,
-                    error: None,
-                };
+                let mut rows = Tables::new(&mut tx, prepared);
                 let outcome = work(&mut Tx(&mut rows));
-                if let Some(error) = rows.error {
+                if let Some(error) = rows.error.take() {
                     return Err(error);
                 }
                 match outcome {
-                    Ok(()) => tx.commit(),
+                    Ok(()) => {
+                        rows.flush()?;
+                        tx.commit()
+                    }
                     Err(error) => {
                         failed = Some(error);
                         tx.rollback()
@@ -232,7 +303,7 @@ impl Postgres {
                     tries += 1;
                     continue;
                 }
-                (Err(error), None) => Err(server(error)),
+                (Err(error), None) => Err(said(&error)),
             };
         }
     }
@@ -252,42 +323,27 @@ impl Drop for Postgres {
 impl Backend for Postgres {
     fn read(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
         let mut failed = None;
-        let result = self.attempt(|client| {
-            let builder = client.build_transaction();
-            let mut tx = builder
-                .isolation_level(IsolationLevel::RepeatableRead)
-                .read_only(true)
-                .start()?;
-            let mut rows = Tables {
-                tx: &mut tx,
-                error: None,
-            };
-            let outcome = work(&mut Tx(&mut rows));
-            if let Some(error) = rows.error {
-                return Err(error);
-            }
-            failed = outcome.err();
-            tx.rollback()
-        });
-        match failed {
-            Some(error) => Err(error),
-            None => result.map_err(server),
-        }
+        self.with(|Connection { client, prepared }| {
+            let mut rows = Tables::new(client, prepared);
+            failed = work(&mut Tx(&mut rows)).err();
+            Ok(())
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 
-    fn write(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
-        self.serializable(work, false)
+    fn write(&self, about: B256, work: &mut Work<'_>) -> Result<(), StoreError> {
+        self.change(Turn::Order(about), work)
     }
 
     fn lead(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
-        self.serializable(work, true)
+        self.change(Turn::Leader, work)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
         // A transaction that changes nothing writes nothing to wait for. Each connection has its own row, so
         // that they wait for the disk together and not for each other.
-        self.with(|client| {
-            let mut tx = client.transaction()?;
+        self.with(|connection| {
+            let mut tx = connection.client.transaction()?;
             tx.batch_execute(
                 "SET LOCAL synchronous_commit = on; \
                  INSERT INTO vouch_synced VALUES (pg_backend_pid(), 1) \
@@ -302,28 +358,91 @@ impl Backend for Postgres {
     }
 }
 
-struct Tables<'a, 'b> {
-    tx: &'a mut Transaction<'b>,
+/// Rows, by a connection or in a transaction. As in the embedded store, what is written is kept together until the
+/// end: then it takes one statement for each column.
+struct Tables<'a, C> {
+    client: &'a mut C,
+    prepared: &'a mut HashMap<String, Statement>,
+    /// Values of rows that change, by column and key; none where a row goes. In an order, in which locks are taken.
+    changes: BTreeMap<(&'static str, Vec<u8>), Option<String>>,
     /// What the server said last that was an error: decides whether to run again.
     error: Option<postgres::Error>,
 }
 
-impl Tables<'_, '_> {
-    fn note<T>(&mut self, result: Result<T, postgres::Error>) -> Result<T, StoreError> {
-        result.map_err(|error| {
+impl<'a, C: GenericClient> Tables<'a, C> {
+    const fn new(client: &'a mut C, prepared: &'a mut HashMap<String, Statement>) -> Self {
+        Self {
+            client,
+            prepared,
+            changes: BTreeMap::new(),
+            error: None,
+        }
+    }
+
+    fn statement(&mut self, query: String) -> Result<Statement, postgres::Error> {
+        if let Some(statement) = self.prepared.get(&query) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(&query)?;
+        self.prepared.insert(query, statement.clone());
+        Ok(statement)
+    }
+
+    fn query(
+        &mut self,
+        query: String,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<postgres::Row>, StoreError> {
+        let statement = self.statement(query);
+        let rows = statement.and_then(|statement| self.client.query(&statement, params));
+        rows.map_err(|error| {
             let shown = said(&error);
             self.error = Some(error);
             shown
         })
     }
+
+    fn flush(&mut self) -> Result<(), postgres::Error> {
+        let mut columns: BTreeMap<&str, (Vec<Vec<u8>>, Vec<String>, Vec<Vec<u8>>)> =
+            BTreeMap::new();
+        for ((column, key), value) in std::mem::take(&mut self.changes) {
+            let (keys, values, gone) = columns.entry(column).or_default();
+            match value {
+                Some(value) => {
+                    keys.push(key);
+                    values.push(value);
+                }
+                None => gone.push(key),
+            }
+        }
+        for (column, (keys, values, gone)) in columns {
+            if !keys.is_empty() {
+                let conflict = match column {
+                    // Its rows carry leases; their values never change.
+                    "open" => "DO NOTHING",
+                    _ => "(key) DO UPDATE SET value = EXCLUDED.value",
+                };
+                let statement = self.statement(format!(
+                    "INSERT INTO vouch_{column} (key, value) \
+                     SELECT * FROM unnest($1::bytea[], $2::text[]) ON CONFLICT {conflict}"
+                ))?;
+                self.client.execute(&statement, &[&keys, &values])?;
+            }
+            if !gone.is_empty() {
+                let query = format!("DELETE FROM vouch_{column} WHERE key = ANY($1)");
+                let statement = self.statement(query)?;
+                self.client.execute(&statement, &[&gone])?;
+            }
+        }
+        Ok(())
+    }
 }
 
-impl Rows for Tables<'_, '_> {
+impl<C: GenericClient> Rows for Tables<'_, C> {
     fn get(&mut self, column: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let query = format!("SELECT value FROM vouch_{column} WHERE key = $1");
-        let row = self.tx.query_opt(&query, &[&key]);
-        let row = self.note(row)?;
-        Ok(row.map(|row| row.get::<_, String>(0).into_bytes()))
+        let rows = self.query(query, &[&key])?;
+        Ok(rows.first().map(|row| row.get::<_, String>(0).into_bytes()))
     }
 
     fn scan(&mut self, column: &'static str, span: Span<'_>) -> Result<Vec<RawRow>, StoreError> {
@@ -337,39 +456,26 @@ impl Rows for Tables<'_, '_> {
              AND ($3::bytea IS NULL OR key {compare} $3) ORDER BY key {order} LIMIT $4"
         );
         let limit = i64::try_from(span.limit).unwrap_or(i64::MAX);
-        let rows = self
-            .tx
-            .query(&query, &[&span.prefix, &end, &span.after, &limit]);
-        let rows = self.note(rows)?;
+        let rows = self.query(query, &[&span.prefix, &end, &span.after, &limit])?;
         let row = |row: postgres::Row| (row.get(0), row.get::<_, String>(1).into_bytes());
         Ok(rows.into_iter().map(row).collect())
     }
 
     fn keys(&mut self, column: &'static str) -> Result<Vec<Vec<u8>>, StoreError> {
-        let query = format!("SELECT key FROM vouch_{column} ORDER BY key");
-        let rows = self.tx.query(&query, &[]);
-        Ok(self.note(rows)?.iter().map(|row| row.get(0)).collect())
+        let rows = self.query(format!("SELECT key FROM vouch_{column} ORDER BY key"), &[])?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     fn put(&mut self, column: &'static str, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         // JSON writes a zero byte as an escape, so every value is text to the server.
         let value = String::from_utf8_lossy(value).into_owned();
-        let query = match column {
-            // Its row carries the lease; the value never changes.
-            "open" => "INSERT INTO vouch_open (key, value) VALUES ($1, $2) ON CONFLICT DO NOTHING"
-                .to_owned(),
-            _ => format!(
-                "INSERT INTO vouch_{column} (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value"
-            ),
-        };
-        let done = self.tx.execute(&query, &[&key, &value]);
-        self.note(done).map(|_| ())
+        self.changes.insert((column, key.to_vec()), Some(value));
+        Ok(())
     }
 
     fn delete(&mut self, column: &'static str, key: &[u8]) -> Result<(), StoreError> {
-        let query = format!("DELETE FROM vouch_{column} WHERE key = $1");
-        let done = self.tx.execute(&query, &[&key]);
-        self.note(done).map(|_| ())
+        self.changes.insert((column, key.to_vec()), None);
+        Ok(())
     }
 }
 
@@ -409,24 +515,24 @@ impl Store {
             return Ok(None);
         };
         tokio::task::block_in_place(|| {
-            let mut client = postgres.open().map_err(server)?;
+            let mut client = postgres.open().map_err(|error| said(&error))?;
             let locked = client
                 .query_one("SELECT pg_try_advisory_lock($1)", &[&LEADER_LOCK])
-                .map_err(server)?;
+                .map_err(|error| said(&error))?;
             if !locked.get::<_, bool>(0) {
                 return Ok(None);
             }
             // A term that a crash of the server takes back would be given twice.
             client
                 .batch_execute("SET synchronous_commit = on")
-                .map_err(server)?;
+                .map_err(|error| said(&error))?;
             // From here on, whoever led before writes nothing.
             let row = client
                 .query_one(
                     "UPDATE vouch_leader SET term = term + 1 RETURNING term",
                     &[],
                 )
-                .map_err(server)?;
+                .map_err(|error| said(&error))?;
             let term = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
             postgres.term.store(term, Ordering::SeqCst);
             tracing::info!(term, "leading");
@@ -465,18 +571,25 @@ impl Store {
         let working: Vec<Vec<u8>> = working.into_iter().map(|id| id.to_bytes()).collect();
         let lease = lease.as_secs_f64();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = postgres.passing(|tx| {
+        let rows = postgres.with(|connection| {
+            let mut tx = connection.client.transaction()?;
+            // Of many orders, and so is what the leader may be about to close.
+            if postgres.locks {
+                tx.batch_execute(GATE)?;
+            }
             tx.execute(
                 "UPDATE vouch_open SET until = clock_timestamp() + make_interval(secs => $2) \
                  WHERE worker = $1 AND key = ANY($3)",
                 &[&worker, &lease, &working],
             )?;
-            tx.query(
+            let rows = tx.query(
                 "UPDATE vouch_open SET worker = $1, until = clock_timestamp() + make_interval(secs => $2) \
                  WHERE key IN (SELECT key FROM vouch_open WHERE until < clock_timestamp() \
                  ORDER BY until LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING key",
                 &[&worker, &lease, &limit],
-            )
+            )?;
+            tx.commit()?;
+            Ok(rows)
         })?;
         let keys = rows.iter().map(|row| row.get::<_, Vec<u8>>(0));
         Ok(keys.filter_map(|key| JobId::from_bytes(&key)).collect())
@@ -491,14 +604,11 @@ impl Store {
             return Ok(());
         };
         let (key, wait) = (id.to_bytes(), wait.as_secs_f64());
-        postgres.passing(|tx| {
-            tx.execute(
-                "UPDATE vouch_open SET worker = NULL, until = clock_timestamp() + make_interval(secs => $3) \
-                 WHERE key = $2 AND worker = $1",
-                &[&worker, &key, &wait],
-            )
-        })?;
-        Ok(())
+        postgres.lease(
+            "UPDATE vouch_open SET worker = NULL, until = clock_timestamp() + make_interval(secs => $3) \
+             WHERE key = $2 AND worker = $1",
+            &[&worker, &key, &wait],
+        )
     }
 
     /// A job that waits need not wait longer.
@@ -510,18 +620,11 @@ impl Store {
             return Ok(());
         };
         let key = id.to_bytes();
-        postgres.passing(|tx| {
-            tx.execute(
-                "UPDATE vouch_open SET until = '-infinity' WHERE key = $1 AND worker IS NULL",
-                &[&key],
-            )
-        })?;
-        Ok(())
+        postgres.lease(
+            "UPDATE vouch_open SET until = '-infinity' WHERE key = $1 AND worker IS NULL",
+            &[&key],
+        )
     }
-}
-
-fn server(error: postgres::Error) -> StoreError {
-    said(&error)
 }
 
 fn said(error: &postgres::Error) -> StoreError {
@@ -529,6 +632,9 @@ fn said(error: &postgres::Error) -> StoreError {
         &SqlState::ADMIN_SHUTDOWN,
         &SqlState::CRASH_SHUTDOWN,
         &SqlState::CANNOT_CONNECT_NOW,
+        &SqlState::TOO_MANY_CONNECTIONS,
+        &SqlState::LOCK_NOT_AVAILABLE,
+        &SqlState::QUERY_CANCELED,
     ];
     match error.code() {
         Some(code) if !passing.contains(&code) => StoreError::Server(chain(error)),
@@ -579,7 +685,8 @@ mod tests {
 
     #[test]
     fn an_address_that_is_none_is_refused_without_its_password() {
-        let error = Store::connect_to_read("postgres://user:secret@[/x").unwrap_err();
+        let url = "postgres://user:secret@[/x";
+        let error = Store::connect_to_read(url, &Authorities::default()).unwrap_err();
         let shown = error.to_string();
         assert!(
             shown.contains("store.url") && !shown.contains("secret"),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
+use alloy::primitives::B256;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, IteratorMode, Options,
     PrefixRange, ReadOptions, WriteBatch,
@@ -132,7 +133,11 @@ impl Backend for Rocks {
         })
     }
 
-    fn write(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
+    fn write(&self, _about: B256, work: &mut Work<'_>) -> Result<(), StoreError> {
+        self.lead(work)
+    }
+
+    fn lead(&self, work: &mut Work<'_>) -> Result<(), StoreError> {
         // There is nothing that a panic elsewhere could have left half changed.
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.mended()?;
@@ -228,7 +233,7 @@ mod tests {
     use super::*;
 
     fn put(rocks: &Rocks, key: &[u8]) -> Result<(), StoreError> {
-        rocks.write(&mut |tx| tx.0.put(NAMES[0], key, b"value"))
+        rocks.lead(&mut |tx| tx.0.put(NAMES[0], key, b"value"))
     }
 
     fn has(rocks: &Rocks, key: &[u8]) -> Result<bool, StoreError> {

@@ -31,7 +31,7 @@ impl Store {
             job: *id,
             signer: share.signer,
         };
-        self.write(|tx| {
+        self.write(id.order, |tx| {
             let Some(job) = tx.get::<Jobs>(id)? else {
                 return Ok(Shared::NoJob);
             };

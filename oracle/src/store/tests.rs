@@ -1,4 +1,5 @@
 use crate::facts::Decided;
+use crate::tls::Authorities;
 use alloy::primitives::Bytes;
 use vouch_protocol::Phase;
 use vouch_tests::oracle::postgres::Server;
@@ -107,6 +108,14 @@ fn flight(nonce: u64) -> Flight {
     }
 }
 
+fn trouble() -> Trouble {
+    Trouble {
+        reason: Some(404),
+        detail: "not there".into(),
+        at_ms: 9,
+    }
+}
+
 /// A store of either kind, and what a crash leaves of it.
 struct Disk {
     place: Place,
@@ -142,7 +151,7 @@ impl Disk {
         self.store = None;
         let store = match &self.place {
             Place::Embedded(dir) => Store::open(dir.path(), market()).unwrap(),
-            Place::Server(url) => Store::connect(url, market()).unwrap(),
+            Place::Server(url) => Store::connect(url, &Authorities::default(), market()).unwrap(),
         };
         // The server takes a moment to see that the last leader's connection is closed.
         while store.is_shared() && self.seat.is_none() {
@@ -196,6 +205,7 @@ on_both! {
     signatures_that_the_contract_refuses_are_collected_anew
     closed_orders_are_forgotten_whole
     bytes_of_any_kind_are_kept
+    writers_come_one_after_the_other
 }
 
 /// Every transition, with a crash before and after each: the job is always at the last one written,
@@ -439,15 +449,11 @@ fn trouble_is_counted_and_forgotten_with_progress(disk: Disk) {
     let job = id(1, Phase::Start);
     let store = disk.store();
     store.take_in(5, block(5), announced(job, 5)).unwrap();
-    let trouble = Trouble {
-        reason: Some(404),
-        detail: "not there".into(),
-        at_ms: 9,
-    };
-    assert_eq!(store.troubled(&job, &Stage::Seen, &trouble).unwrap(), 1);
-    assert_eq!(store.troubled(&job, &Stage::Seen, &trouble).unwrap(), 2);
-    assert!(store.troubled(&job, &Stage::Fetched, &trouble).is_err());
-    assert_eq!(trouble.reason_name(), "evidence_missing");
+    let note = |stage| store.troubled(&job, stage, &trouble());
+    assert_eq!(note(&Stage::Seen).unwrap(), 1);
+    assert_eq!(note(&Stage::Seen).unwrap(), 2);
+    assert!(note(&Stage::Fetched).is_err());
+    assert_eq!(trouble().reason_name(), "evidence_missing");
     store.fetched(&job, &meta()).unwrap();
     let job = store.job(&job).unwrap().unwrap();
     assert_eq!((job.tries, job.trouble), (0, None));
@@ -621,6 +627,28 @@ fn bytes_of_any_kind_are_kept(mut disk: Disk) {
     assert_eq!(sent(disk.store(), &job).flight, Some(dear));
 }
 
+/// Each sees what the last one left, about one order and beside others: no change is lost.
+fn writers_come_one_after_the_other(disk: Disk) {
+    const EACH: u32 = 25;
+    let store = disk.store();
+    let jobs = [id(1, Phase::Start), id(2, Phase::Start)];
+    for (at, job) in (5..).zip(jobs) {
+        store.take_in(at, block(at), announced(job, at)).unwrap();
+    }
+    std::thread::scope(|scope| {
+        for job in jobs.iter().cycle().take(6) {
+            scope.spawn(move || {
+                for _ in 0..EACH {
+                    store.troubled(job, &Stage::Seen, &trouble()).unwrap();
+                }
+            });
+        }
+    });
+    for job in jobs {
+        assert_eq!(store.job(&job).unwrap().unwrap().tries, 3 * EACH);
+    }
+}
+
 #[test]
 fn a_store_belongs_to_one_market_and_one_process() {
     let dir = tempfile::tempdir().unwrap();
@@ -647,7 +675,7 @@ fn daemons_share_a_server() {
     let Place::Server(url) = &disk.place else {
         unreachable!("made on a server")
     };
-    let other = Store::connect(url, market()).unwrap();
+    let other = Store::connect(url, &Authorities::default(), market()).unwrap();
     assert!(other.try_lead().unwrap().is_none(), "the seat is taken");
     let write = |store: &Store, at| store.take_in(at, block(at), Intake::default());
     write(disk.store(), 5).unwrap();
@@ -692,7 +720,7 @@ fn daemons_share_a_server() {
     );
     assert!(!left.contains(&first[0]));
 
-    // Who writes about one job waits while the leader writes about many: neither takes the other's work away.
+    // Who writes about one order waits while the leader writes about many.
     let (entered, inside) = std::sync::mpsc::channel();
     let written = std::sync::atomic::AtomicBool::new(false);
     let leader = disk.store();
@@ -706,7 +734,7 @@ fn daemons_share_a_server() {
             })
         });
         inside.recv().unwrap();
-        other.wake(&first[0]).unwrap();
+        other.troubled(&first[0], &Stage::Seen, &trouble()).unwrap();
         assert!(written.load(std::sync::atomic::Ordering::SeqCst));
     });
 

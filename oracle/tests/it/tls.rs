@@ -1,7 +1,7 @@
 //! The API over TLS: who gets answers, how a certificate is renewed, and operators that exchange signatures.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vouch_client::State;
 use vouch_tests::oracle::audit;
-use vouch_tests::oracle::daemon::{Plan, tail};
+use vouch_tests::oracle::daemon::{Daemon, Plan, tail};
 use vouch_tests::oracle::fair::{Fair, Size};
+use vouch_tests::oracle::postgres::Server;
 use vouch_tests::tools::Tool;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -190,6 +191,65 @@ async fn a_certificate_is_renewed_while_the_daemon_runs() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_shared_store_is_reached_over_tls() -> Result<()> {
+    let Some(server) = Server::start()? else {
+        return Ok(());
+    };
+    let (fair, mut lanes) = Fair::open(all_of(1)).await?;
+    let mut lane = lanes.pop().context("a lane")?;
+    let authority = Authority::new()?;
+    let path = |name: &str| fair.path().join(name);
+    std::fs::write(path("authority.pem"), &authority.pem)?;
+    authority.issue(&path("store.crt"), &path("store.key"))?;
+    server.encrypt(&path("store.crt"), &path("store.key"))?;
+
+    let mut plan = Plan::new(&fair, "oracle", fair.operators.clone())?;
+    plan.store = Some(server.url());
+    let refused = plan.start().await?.ready().await.err().context("no TLS")?;
+    assert!(
+        format!("{refused:#}").contains("no encryption"),
+        "{refused:#}"
+    );
+
+    // Encryption alone is not enough: it must be the right server.
+    plan.store = Some(format!("{}?sslmode=require", server.url()));
+    let mut daemon = plan.start().await?;
+    assert!(
+        daemon.says("UnknownIssuer", PATIENCE).await,
+        "{}",
+        tail(&plan.log())
+    );
+    daemon.kill().await?;
+
+    plan.extra
+        .push_str("[trust]\nauthorities = \"authority.pem\"\n");
+    let mut daemon = plan.start().await?;
+    daemon.ready().await?;
+    let done = lane.order().await.with_context(|| tail(&plan.log()))?;
+    assert_eq!(done.state, State::Settled);
+    let config = plan.write()?;
+    let config = config.to_str().context("a path")?;
+    let tool = Tool::own("vouch-oracle")?;
+    tool.run(&["job", "--config", config, &done.order.to_string()])
+        .await?;
+    Ok(())
+}
+
+/// Waits until a daemon says that it reaches its peer, or does not. A slow answer counts as none until the next.
+async fn reaches(daemon: &Daemon, expected: bool) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let status = daemon.get("/v1/status").await?;
+        let trouble = &status["peers"][0]["trouble"];
+        if trouble.is_null() == expected {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{status}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn operators_exchange_signatures_with_those_whose_authority_they_trust() -> Result<()> {
     let (fair, mut lanes) = Fair::open(all_of(2)).await?;
     let mut lane = lanes.pop().context("a lane")?;
@@ -218,11 +278,8 @@ async fn operators_exchange_signatures_with_those_whose_authority_they_trust() -
     }
     // What it cannot send it is asked for: one direction is enough.
     let first = lane.order().await.with_context(|| tail(&plans[0].log()))?;
-    let peers = |status: &serde_json::Value| status["peers"][0]["trouble"].clone();
-    let status = daemons[1].get("/v1/status").await?;
-    assert!(peers(&status).is_string(), "{status}");
-    let status = daemons[0].get("/v1/status").await?;
-    assert!(peers(&status).is_null(), "{status}");
+    reaches(&daemons[1], false).await?;
+    reaches(&daemons[0], true).await?;
 
     daemons.pop().context("a daemon")?.kill().await?;
     plans[1]
@@ -235,8 +292,7 @@ async fn operators_exchange_signatures_with_those_whose_authority_they_trust() -
         (first.state, second.state),
         (State::Settled, State::Settled)
     );
-    let status = daemons[1].get("/v1/status").await?;
-    assert!(peers(&status).is_null(), "{status}");
+    reaches(&daemons[1], true).await?;
     let senders: Vec<_> = fair.operators.iter().map(|key| key.address()).collect();
     let report = audit::chain(&fair, &[first, second], &senders).await?;
     assert_eq!(report.settled, 2);

@@ -1,6 +1,8 @@
 //! A private `PostgreSQL` server, made of the programs that are installed.
 
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -66,6 +68,23 @@ impl Server {
             &["-h", "127.0.0.1", "-p", &port, "-U", "vouch", name],
         )?;
         Ok(format!("postgres://vouch@127.0.0.1:{}/{name}", self.port))
+    }
+
+    /// Gives it a certificate and its key, and has it turn away whoever comes without encryption.
+    pub fn encrypt(&self, certificate: &Path, key: &Path) -> Result<()> {
+        let data = self.data();
+        for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = data.join(name);
+            std::fs::copy(from, &to).context("copying")?;
+            std::fs::set_permissions(&to, Permissions::from_mode(0o600))?;
+            if let Some(user) = unprivileged() {
+                std::os::unix::fs::chown(&to, Some(user), Some(user))?;
+            }
+        }
+        let rule = "hostssl all all 127.0.0.1/32 trust\n";
+        std::fs::write(data.join("pg_hba.conf"), rule)?;
+        std::fs::write(data.join("postgresql.auto.conf"), "ssl = on\n")?;
+        self.crash()
     }
 
     /// Cuts every connection without notice, as a crash does, and starts again.
