@@ -1,9 +1,11 @@
 //! Verdicts as operators sign them: EIP-712 typed data in the domain of the attestation contract.
 
+use alloy::consensus::crypto::secp256k1::recover_signer;
 use alloy::primitives::{Address, B256, Bytes, Signature};
 use alloy::signers::SignerSync;
 use alloy::sol_types::{Eip712Domain, SolStruct};
 use vouch_abi::Verdict;
+use vouch_abi::signature::recovery_input;
 
 use crate::Error;
 
@@ -45,7 +47,8 @@ impl Signed {
         })
     }
 
-    /// Reads a signature of `digest` and finds its signer.
+    /// Reads a signature of `digest` and finds its signer. It must be as contracts take it: who may write the same
+    /// signature in another way could have others send what is refused.
     ///
     /// # Errors
     /// [`Error::Decode`] for bytes that are no signature of it.
@@ -60,10 +63,12 @@ impl Signed {
                 bytes.len()
             )));
         }
+        if recovery_input(digest, bytes).is_none() {
+            let expected = "expected v to be 27 or 28, and s in the lower half of the order";
+            return Err(refuse(expected.to_owned()));
+        }
         let signature = Signature::from_raw(bytes).map_err(|e| refuse(e.to_string()))?;
-        let signer = signature
-            .recover_address_from_prehash(&digest)
-            .map_err(|e| refuse(e.to_string()))?;
+        let signer = recover_signer(&signature, digest).map_err(|e| refuse(e.to_string()))?;
         Ok(Self { signer, signature })
     }
 }
@@ -84,6 +89,7 @@ mod tests {
     use alloy::primitives::{U256, keccak256};
     use alloy::signers::local::PrivateKeySigner;
     use alloy::sol_types::SolValue;
+    use vouch_abi::signature::HALF_ORDER;
 
     use super::*;
 
@@ -139,6 +145,23 @@ mod tests {
         assert!(signers.is_sorted());
         assert!(keys.iter().all(|key| signers.contains(&key.address())));
         assert!(matches!(bytes[64], 27 | 28));
+    }
+
+    /// Each of these is a true signature, and each would have a transaction fail.
+    #[test]
+    fn what_contracts_do_not_take_is_no_signature() {
+        let digest = digest(&verdict(), &domain(1, Address::ZERO));
+        let signed = Signed::new(digest, &PrivateKeySigner::random()).unwrap();
+        let good = signed.signature.as_bytes();
+        assert_eq!(Signed::recover(digest, &good).unwrap(), signed);
+        let mut short_v = good;
+        short_v[64] -= 27;
+        assert!(Signed::recover(digest, &short_v).is_err());
+        let order = HALF_ORDER * U256::from(2) + U256::from(1);
+        let mut other_s = good;
+        other_s[32..64].copy_from_slice(&(order - signed.signature.s()).to_be_bytes::<32>());
+        other_s[64] = 27 + 28 - good[64];
+        assert!(Signed::recover(digest, &other_s).is_err());
     }
 
     #[test]
