@@ -141,7 +141,10 @@ impl Workload {
         Limits {
             memory: self.memory.unwrap_or(default.memory),
             fuel: self.fuel.unwrap_or(default.fuel),
-            time: self.seconds.map_or(default.time, Duration::from_secs),
+            time: match self.seconds {
+                Some(seconds) => Duration::from_secs(seconds).into(),
+                None => default.time,
+            },
             ..default
         }
     }

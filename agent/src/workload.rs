@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
 
 use alloy::primitives::B256;
 use anyhow::{Context, ensure};
@@ -93,15 +96,41 @@ pub fn digest(path: &Path) -> anyhow::Result<B256> {
     Ok(sha256(&module))
 }
 
+/// How long a run may take. It may be allowed more while it runs, by whoever has a copy of this.
+#[derive(Clone, Debug)]
+pub struct Allowed(Arc<AtomicU64>);
+
+impl Allowed {
+    /// So long for now, to the millisecond.
+    pub fn now(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Allows so much altogether, where that is more.
+    pub fn extend(&self, whole: Duration) {
+        self.0.fetch_max(millis(whole), Ordering::Relaxed);
+    }
+}
+
+impl From<Duration> for Allowed {
+    fn from(whole: Duration) -> Self {
+        Self(Arc::new(AtomicU64::new(millis(whole))))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// What a workload may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Bytes of linear memory.
     pub memory: u64,
     /// Units of work: about one for each instruction. WASI only.
     pub fuel: u64,
     /// Time on the clock, for work that fuel does not measure.
-    pub time: Duration,
+    pub time: Allowed,
     /// Bytes in `/out`.
     pub output_bytes: u64,
     /// Lines in `/out`.
@@ -113,7 +142,7 @@ impl Default for Limits {
         Self {
             memory: 1 << 30,
             fuel: 1 << 44,
-            time: Duration::from_secs(3600),
+            time: Duration::from_secs(3600).into(),
             output_bytes: u64::MAX,
             output_rows: u64::MAX,
         }
@@ -234,15 +263,22 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Calls `end` once `limit` has passed.
-    pub(crate) fn start(limit: Duration, end: impl FnOnce() + Send + 'static) -> Self {
+    /// Calls `end` once what is `allowed` has passed.
+    pub(crate) fn start(allowed: Allowed, end: impl FnOnce() + Send + 'static) -> Self {
         let (done, ended) = std::sync::mpsc::channel::<()>();
+        let begun = Instant::now();
         let thread = std::thread::spawn(move || {
-            let late = ended.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
-            if late {
-                end();
+            loop {
+                let left = allowed.now().saturating_sub(begun.elapsed());
+                if left.is_zero() {
+                    end();
+                    return true;
+                }
+                // It may be more by then.
+                if ended.recv_timeout(left) != Err(RecvTimeoutError::Timeout) {
+                    return false;
+                }
             }
-            late
         });
         Self {
             done: Some(done),
@@ -265,5 +301,23 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.join();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_goes_on_for_as_long_as_is_allowed_by_then() {
+        let none = Watch::start(Duration::ZERO.into(), || ());
+        assert!(none.stop());
+        let allowed = Allowed::from(Duration::from_secs(1));
+        let watch = Watch::start(allowed.clone(), || ());
+        allowed.extend(Duration::from_secs(3600));
+        allowed.extend(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1200));
+        assert!(!watch.stop());
+        assert_eq!(allowed.now(), Duration::from_secs(3600));
     }
 }

@@ -174,7 +174,7 @@ fn inputs() -> Files {
 fn limits() -> Limits {
     Limits {
         memory: 64 << 20,
-        time: Duration::from_secs(60),
+        time: Duration::from_secs(60).into(),
         output_bytes: 1 << 20,
         output_rows: 3,
         ..Limits::default()
@@ -271,7 +271,7 @@ fn what_ends_a_container_is_told() {
             assert_eq!(run(&[what]), Err(expected), "{what}");
         }
         let short = Limits {
-            time: Duration::from_millis(1500),
+            time: Duration::from_millis(1500).into(),
             ..limits()
         };
         let late = container.run(&["forever"], &inputs(), &short).map(drop);
@@ -292,7 +292,7 @@ fn no_process_outlives_its_run() {
             .unwrap();
         assert_eq!(processes(&marker), 0);
         let short = Limits {
-            time: Duration::from_secs(1),
+            time: Duration::from_secs(1).into(),
             ..limits()
         };
         container

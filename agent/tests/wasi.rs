@@ -133,7 +133,7 @@ fn work_beyond_the_limit_ends_a_workload() {
     };
     assert!(matches!(run(&forever, fuel), Err(Violation::Time(_))));
     let clock = Limits {
-        time: Duration::from_millis(50),
+        time: Duration::from_millis(50).into(),
         ..Limits::default()
     };
     assert!(matches!(run(&forever, clock), Err(Violation::Time(_))));

@@ -96,10 +96,13 @@ impl Cell {
         limits: &Limits,
     ) -> Result<Outputs, Violation> {
         let child = Arc::clone(&self.child);
-        let watch = Watch::start(limits.time, move || kill(&child));
+        let watch = Watch::start(limits.time.clone(), move || kill(&child));
         let ran = self.exchange(arguments, inputs, limits);
         if watch.stop() {
-            return Err(Violation::Time(format!("{} s", limits.time.as_secs())));
+            return Err(Violation::Time(format!(
+                "{} s",
+                limits.time.now().as_secs()
+            )));
         }
         ran
     }

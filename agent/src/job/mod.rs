@@ -221,6 +221,7 @@ impl<'a> Job<'a> {
     async fn work(&self, inputs: Files) -> Result<Outputs> {
         let record = self.market.record(self.placed.order).await?;
         let (limits, started_at) = (self.limits(&record), record.started_at);
+        let (allowed, begun) = (limits.time.clone(), Instant::now());
         let (workload, order) = (self.workload.clone(), self.placed.order);
         let mut arguments = vec!["workload".to_owned()];
         arguments.extend(self.config.workload.arguments.iter().cloned());
@@ -228,14 +229,20 @@ impl<'a> Job<'a> {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             workload.run(&arguments, &inputs, order, started_at, &limits)
         });
-        // The order may end meanwhile: then there is nothing to work for.
+        // The order may end meanwhile: then there is nothing to work for. Or more time may be paid for.
         let mut ran = std::pin::pin!(ran);
         let outputs = loop {
+            let left = allowed.now().saturating_sub(begun.elapsed());
+            let look = left.saturating_sub(LAST_LOOK).clamp(LOOK, HEARTBEAT);
             tokio::select! {
                 ended = &mut ran => break ended?,
-                () = tokio::time::sleep(HEARTBEAT) => {
-                    let state = self.market.record(self.placed.order).await.map(|record| record.state);
-                    self.report.step("working", json!({ "order": state.map_or("not known", State::name) }));
+                () = tokio::time::sleep(look) => {
+                    let record = self.market.record(self.placed.order).await.ok();
+                    if let Some(record) = &record {
+                        allowed.extend(self.limits(record).time.now());
+                    }
+                    let state = record.map_or("not known", |record| record.state.name());
+                    self.report.step("working", json!({ "order": state }));
                 }
             }
         };
@@ -260,8 +267,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The strictest of what the machine, the order and every policy allow. What is topped up later moves nothing that
-    /// runs already.
+    /// The strictest of what the machine, the order as it stands, and every policy allow.
     fn limits(&self, record: &Record) -> Limits {
         let mut limits = self.config.workload.limits();
         let mut seconds = u64::from(self.placed.terms.maxDuration) + u64::from(record.topped_up);
@@ -277,7 +283,7 @@ impl<'a> Job<'a> {
                 seconds = seconds.min(policy.maxDuration.into());
             }
         }
-        limits.time = limits.time.min(Duration::from_secs(seconds));
+        limits.time = limits.time.now().min(Duration::from_secs(seconds)).into();
         limits
     }
 
@@ -323,7 +329,7 @@ impl<'a> Job<'a> {
             limits.output_rows = limits.output_rows.saturating_sub(outputs.rows);
         }
         // What the policies allow began with the start; the finish has to be on chain in time.
-        let allowed = limits.time.saturating_sub(began.elapsed());
+        let allowed = limits.time.now().saturating_sub(began.elapsed());
         let left = Duration::from_secs(self.placed.terms.deadlines.finish.saturating_sub(now));
         let most = allowed.min(left).saturating_sub(FINISHING);
         let time = Duration::from_secs(config.seconds).min(most);
@@ -388,6 +394,9 @@ struct Produced {
 const FINISHING: Duration = Duration::from_secs(30);
 /// How often the agent says that it is still there.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long before a run's time is up it is looked for more that was paid for, and how often from then on.
+const LAST_LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(500);
 
 fn may_export(policies: &[Policy]) -> bool {
     policies

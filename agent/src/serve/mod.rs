@@ -259,16 +259,17 @@ impl Meter {
 
 /// Runs the workload over one request, within what is left of the budget.
 async fn run(api: &Arc<Api>, body: &[u8], counted: Counters) -> Result<Vec<u8>, Refusal> {
-    let all = api.service.limits;
+    let Service {
+        limits: all,
+        deadline,
+        ..
+    } = &api.service;
+    let left = deadline.saturating_duration_since(Instant::now());
     let limits = Limits {
         output_bytes: all.output_bytes.saturating_sub(counted.output_bytes),
         output_rows: all.output_rows.saturating_sub(counted.output_rows),
-        time: all.time.min(
-            api.service
-                .deadline
-                .saturating_duration_since(Instant::now()),
-        ),
-        ..all
+        time: all.time.now().min(left).into(),
+        ..all.clone()
     };
     let (running, request) = (Arc::clone(api), Zeroizing::new(body.to_vec()));
     let ran = tokio::task::spawn_blocking(move || {

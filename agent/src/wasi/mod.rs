@@ -64,7 +64,7 @@ impl Module {
         limits: &Limits,
     ) -> Result<Outputs, Violation> {
         let refuse = |error: wasmtime::Error| Violation::Module(format!("{error:#}"));
-        let world = World::new(arguments, inputs, seed, time, *limits);
+        let world = World::new(arguments, inputs, seed, time, limits.clone());
         let mut store = Store::new(&self.engine, world);
         store.limiter(|world| &mut world.memory);
         store.set_fuel(limits.fuel).map_err(refuse)?;
@@ -72,7 +72,7 @@ impl Module {
         let mut linker = Linker::new(&self.engine);
         host::define(&mut linker).map_err(refuse)?;
         let engine = self.engine.clone();
-        let watch = Watch::start(limits.time, move || engine.increment_epoch());
+        let watch = Watch::start(limits.time.clone(), move || engine.increment_epoch());
         let ran = linker
             .instantiate(&mut store, &self.module)
             .and_then(|instance| {
@@ -102,7 +102,7 @@ fn stopped(error: &wasmtime::Error, store: &Store<World>, limits: &Limits) -> Op
     }
     Some(match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => Violation::Time(format!("{} units of work", limits.fuel)),
-        Some(Trap::Interrupt) => Violation::Time(format!("{} s", limits.time.as_secs())),
+        Some(Trap::Interrupt) => Violation::Time(format!("{} s", limits.time.now().as_secs())),
         Some(trap) => Violation::Trap(trap.to_string()),
         None => Violation::Module(format!("{error:#}")),
     })
