@@ -369,6 +369,16 @@ struct Tables<'a, C> {
     error: Option<postgres::Error>,
 }
 
+/// What changes in one column.
+#[derive(Default)]
+struct Changes {
+    keys: Vec<Vec<u8>>,
+    /// For each of the keys.
+    values: Vec<String>,
+    /// Keys of rows that go.
+    gone: Vec<Vec<u8>>,
+}
+
 impl<'a, C: GenericClient> Tables<'a, C> {
     const fn new(client: &'a mut C, prepared: &'a mut HashMap<String, Statement>) -> Self {
         Self {
@@ -403,19 +413,18 @@ impl<'a, C: GenericClient> Tables<'a, C> {
     }
 
     fn flush(&mut self) -> Result<(), postgres::Error> {
-        let mut columns: BTreeMap<&str, (Vec<Vec<u8>>, Vec<String>, Vec<Vec<u8>>)> =
-            BTreeMap::new();
+        let mut columns: BTreeMap<&str, Changes> = BTreeMap::new();
         for ((column, key), value) in std::mem::take(&mut self.changes) {
-            let (keys, values, gone) = columns.entry(column).or_default();
+            let changes = columns.entry(column).or_default();
             match value {
                 Some(value) => {
-                    keys.push(key);
-                    values.push(value);
+                    changes.keys.push(key);
+                    changes.values.push(value);
                 }
-                None => gone.push(key),
+                None => changes.gone.push(key),
             }
         }
-        for (column, (keys, values, gone)) in columns {
+        for (column, Changes { keys, values, gone }) in columns {
             if !keys.is_empty() {
                 let conflict = match column {
                     // Its rows carry leases; their values never change.
