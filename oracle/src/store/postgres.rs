@@ -107,7 +107,7 @@ impl std::fmt::Debug for Postgres {
 
 impl Store {
     /// Opens the shared store of a market on a `PostgreSQL` server, making its tables where there are
-    /// none. With `sslmode=require` in its address, connections are encrypted, and made to nobody but a server that the
+    /// none. With `sslmode=require` (or `verify-full`, which is the same here) in its address, connections are encrypted, and made to nobody but a server that the
     /// system's authorities or these vouch for.
     ///
     /// # Errors
@@ -136,7 +136,9 @@ impl Postgres {
     fn connect(url: &str, authorities: &Authorities) -> Result<Self, StoreError> {
         let refused =
             |e: &dyn std::error::Error| StoreError::Server(format!("store.url: {}", chain(e)));
-        let mut config = Config::from_str(url).map_err(|e| refused(&e))?;
+        // The client does not know libpq's name for what is always done here: the server's name is checked as well.
+        let url = url.replace("sslmode=verify-full", "sslmode=require");
+        let mut config = Config::from_str(&url).map_err(|e| refused(&e))?;
         let tls = match config.get_ssl_mode() {
             SslMode::Require => {
                 let connecting = authorities.connecting().map_err(|e| refused(&e))?;

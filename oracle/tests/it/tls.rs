@@ -221,6 +221,7 @@ async fn a_shared_store_is_reached_over_tls() -> Result<()> {
     );
     daemon.kill().await?;
 
+    plan.store = Some(format!("{}?sslmode=verify-full", server.url()));
     plan.extra
         .push_str("[trust]\nauthorities = \"authority.pem\"\n");
     let mut daemon = plan.start().await?;
