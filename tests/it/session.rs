@@ -267,6 +267,46 @@ async fn a_session_that_shows_that_it_lives_is_paid_for_that_time_though_it_neve
     Ok(())
 }
 
+/// A workload that makes `/out/model` of nothing, and takes many seconds for it.
+const SLOW: &str = r#"(module
+    (import "wasi_snapshot_preview1" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 1024) "model")
+    (func (export "_start") (local $n i64)
+        (loop $again
+            (local.set $n (i64.add (local.get $n) (i64.const 1)))
+            (br_if $again (i64.lt_u (local.get $n) (i64.const 16000000000))))
+        (drop (call $open (i32.const 4) (i32.const 0) (i32.const 1024) (i32.const 5) (i32.const 1)
+            (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 0)))
+        (i32.store (i32.const 16) (i32.const 1024))
+        (i32.store (i32.const 20) (i32.const 5))
+        (drop (call $write (i32.const 5) (i32.const 16) (i32.const 1) (i32.const 32)))))"#;
+
+#[tokio::test]
+async fn work_that_takes_longer_goes_on_where_more_time_is_paid_for_meanwhile() -> Result<()> {
+    const SHORT: u32 = 4;
+    let dir = tempfile::tempdir()?;
+    let workload = dir.path().join("slow.wasm");
+    std::fs::write(&workload, wat::parse_str(SLOW)?)?;
+    let mut studio = Studio::with(workload).await?;
+    studio.trains();
+    let broker = studio.broker().await?;
+    let placed = studio.accepted_for(SHORT).await?;
+    let (success, said) = studio.agent(&placed, &broker, None)?.end().await?;
+    assert!(!success && said.contains("time: "), "{said}");
+
+    let placed = studio.accepted_for(SHORT).await?;
+    let mut agent = studio.agent(&placed, &broker, None)?;
+    agent.until("working").await?;
+    studio.top_up(&placed, 600).await?;
+    let (success, said) = agent.end().await?;
+    assert!(success, "{said}");
+    assert_eq!(studio.record(&placed).await?.state, State::Settled);
+    Ok(())
+}
+
 /// What ends, and at which step of the agent.
 #[derive(Clone, Copy, Debug)]
 enum Ends {

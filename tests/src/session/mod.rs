@@ -55,7 +55,14 @@ pub struct Studio {
     legs: Vec<LegRequest>,
     secrets: Vec<(&'static str, Vec<u8>)>,
     orders: u8,
+    /// What an agent serves.
+    serve: &'static str,
 }
+
+/// The model of the order, for as long as it may be asked.
+const HOSTED: &str = "model = \"/in/model-0\"\nseconds = 300\n";
+/// What the workload makes of it, for a moment.
+const TRAINED: &str = "model = \"/out/model\"\nseconds = 1\n";
 
 fn signer(index: u32) -> Result<PrivateKeySigner> {
     let builder = MnemonicBuilder::from_phrase(MNEMONIC).index(index)?;
@@ -116,6 +123,7 @@ impl Studio {
             legs: Vec::new(),
             secrets: Vec::new(),
             orders: 0,
+            serve: HOSTED,
             buyer_key,
             provider_key,
             fair,
@@ -250,13 +258,23 @@ impl Studio {
         Ok(())
     }
 
+    /// From now on agents run the workload, and serve what it leaves as `/out/model`.
+    pub const fn trains(&mut self) {
+        self.serve = TRAINED;
+    }
+
     /// Places an order for the model, and has it accepted.
     pub async fn accepted(&mut self) -> Result<Placed> {
+        self.accepted_for(600).await
+    }
+
+    /// The same for so many seconds of compute.
+    pub async fn accepted_for(&mut self, max_duration: u32) -> Result<Placed> {
         self.orders += 1;
         let step = Duration::from_secs(STEP);
         let wish = Wish {
             purpose: 1 << 2,
-            max_duration: 600,
+            max_duration,
             result_key: B256::repeat_byte(7),
             requirements: Default::default(),
             schedule: Schedule {
@@ -279,6 +297,13 @@ impl Studio {
         let (placed, _) = self.buyer.place(request).await?;
         send(self.provider.escrow().accept(placed.terms.clone())).await?;
         Ok(placed)
+    }
+
+    /// The buyer pays for more seconds of compute.
+    pub async fn top_up(&self, placed: &Placed, seconds: u32) -> Result<()> {
+        let terms = placed.terms.clone();
+        send(self.buyer.escrow().topUp(terms, seconds)).await?;
+        Ok(())
     }
 
     /// What the escrow keeps of an order.
@@ -353,12 +378,13 @@ impl Studio {
              result = \"result-{number}\"\ncache = \"cache-{number}\"\n\
              [chain]\ndeployment = \"31337.json\"\nendpoint = {chain:?}\nkey = {{ env = \"VOUCH_TEST_PROVIDER\" }}\npoll_ms = 25\n\
              [workload]\nfile = {workload:?}\n\
-             [serve]\nlisten = \"127.0.0.1:0\"\narguments = [\"infer\"]\nmodel = \"/in/model-0\"\ncalls = 1000\nseconds = 300\n\
+             [serve]\nlisten = \"127.0.0.1:0\"\narguments = [\"infer\"]\ncalls = 1000\n{serve}\
              [backend]\nkind = \"simulator\"\nmachine = \"studio {number}\"\n",
             oracle = self.oracle_url,
             url = broker.url,
             chain = chain.unwrap_or_else(|| self.fair.node.url()),
             workload = self.workload,
+            serve = self.serve,
         );
         std::fs::write(&config, text)?;
         let mut command = Command::new(paths::binary("vouch-agent")?);
