@@ -173,7 +173,7 @@ impl Bundles {
 mod tests {
     use super::*;
 
-    fn bundles(limit: u64) -> (tempfile::TempDir, Bundles) {
+    pub(super) fn bundles(limit: u64) -> (tempfile::TempDir, Bundles) {
         let dir = tempfile::tempdir().unwrap();
         let bundles = Bundles::open(dir.path().join("evidence"), limit).unwrap();
         (dir, bundles)

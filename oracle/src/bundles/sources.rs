@@ -137,13 +137,8 @@ mod tests {
     use std::time::Duration;
 
     use super::super::digest;
+    use super::super::tests::bundles;
     use super::*;
-
-    fn bundles(limit: u64) -> (tempfile::TempDir, Bundles) {
-        let dir = tempfile::tempdir().unwrap();
-        let bundles = Bundles::open(dir.path().join("evidence"), limit).unwrap();
-        (dir, bundles)
-    }
 
     #[tokio::test]
     async fn sources_are_asked_in_order_and_bad_ones_passed_over() {

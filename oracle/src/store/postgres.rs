@@ -9,7 +9,12 @@
 //! holds an advisory lock for as long as its connection lives, and a term that every write of a
 //! leader checks, so that a leader who has not noticed its fall writes nothing.
 
-use std::collections::{BTreeMap, HashMap};
+mod leases;
+mod tables;
+
+pub use leases::Seat;
+
+use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -18,13 +23,12 @@ use std::time::Duration;
 use alloy::primitives::B256;
 use postgres::config::SslMode;
 use postgres::error::SqlState;
-use postgres::types::ToSql;
-use postgres::{Client, Config, GenericClient, IsolationLevel, NoTls, Statement};
+use postgres::{Client, Config, IsolationLevel, NoTls, Statement};
 
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::columns::{Direction, Key, NAMES, RawRow, Rows, Span, Tx};
-use super::model::JobId;
+use self::tables::Tables;
+use super::columns::{NAMES, Tx};
 use super::{Backend, MarketId, Store, StoreError, Work};
 use crate::tls::Authorities;
 
@@ -247,14 +251,6 @@ impl Postgres {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes one job's lease: nobody has to wait for that.
-    fn lease(&self, query: &str, params: &[&(dyn ToSql + Sync)]) -> Result<(), StoreError> {
-        self.with(|Connection { client, prepared }| {
-            let statement = Tables::new(client, prepared).statement(query.to_owned())?;
-            client.execute(&statement, params).map(|_| ())
-        })
-    }
-
     /// Runs `work` in one transaction, when it is its turn.
     fn change(&self, turn: Turn, work: &mut Work<'_>) -> Result<(), StoreError> {
         let isolation = match self.locks {
@@ -360,284 +356,6 @@ impl Backend for Postgres {
     }
 }
 
-/// Rows, by a connection or in a transaction. As in the embedded store, what is written is kept together until the
-/// end: then it takes one statement for each column.
-struct Tables<'a, C> {
-    client: &'a mut C,
-    prepared: &'a mut HashMap<String, Statement>,
-    /// Values of rows that change, by column and key; none where a row goes. In an order, in which locks are taken.
-    changes: BTreeMap<(&'static str, Vec<u8>), Option<String>>,
-    /// What the server said last that was an error: decides whether to run again.
-    error: Option<postgres::Error>,
-}
-
-/// What changes in one column.
-#[derive(Default)]
-struct Changes {
-    keys: Vec<Vec<u8>>,
-    /// For each of the keys.
-    values: Vec<String>,
-    /// Keys of rows that go.
-    gone: Vec<Vec<u8>>,
-}
-
-impl<'a, C: GenericClient> Tables<'a, C> {
-    const fn new(client: &'a mut C, prepared: &'a mut HashMap<String, Statement>) -> Self {
-        Self {
-            client,
-            prepared,
-            changes: BTreeMap::new(),
-            error: None,
-        }
-    }
-
-    fn statement(&mut self, query: String) -> Result<Statement, postgres::Error> {
-        if let Some(statement) = self.prepared.get(&query) {
-            return Ok(statement.clone());
-        }
-        let statement = self.client.prepare(&query)?;
-        self.prepared.insert(query, statement.clone());
-        Ok(statement)
-    }
-
-    fn query(
-        &mut self,
-        query: String,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<postgres::Row>, StoreError> {
-        let statement = self.statement(query);
-        let rows = statement.and_then(|statement| self.client.query(&statement, params));
-        rows.map_err(|error| {
-            let shown = said(&error);
-            self.error = Some(error);
-            shown
-        })
-    }
-
-    fn flush(&mut self) -> Result<(), postgres::Error> {
-        let mut columns: BTreeMap<&str, Changes> = BTreeMap::new();
-        for ((column, key), value) in std::mem::take(&mut self.changes) {
-            let changes = columns.entry(column).or_default();
-            match value {
-                Some(value) => {
-                    changes.keys.push(key);
-                    changes.values.push(value);
-                }
-                None => changes.gone.push(key),
-            }
-        }
-        for (column, Changes { keys, values, gone }) in columns {
-            if !keys.is_empty() {
-                let conflict = match column {
-                    // Its rows carry leases; their values never change.
-                    "open" => "DO NOTHING",
-                    _ => "(key) DO UPDATE SET value = EXCLUDED.value",
-                };
-                let statement = self.statement(format!(
-                    "INSERT INTO vouch_{column} (key, value) \
-                     SELECT * FROM unnest($1::bytea[], $2::text[]) ON CONFLICT {conflict}"
-                ))?;
-                self.client.execute(&statement, &[&keys, &values])?;
-            }
-            if !gone.is_empty() {
-                let query = format!("DELETE FROM vouch_{column} WHERE key = ANY($1)");
-                let statement = self.statement(query)?;
-                self.client.execute(&statement, &[&gone])?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<C: GenericClient> Rows for Tables<'_, C> {
-    fn get(&mut self, column: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let query = format!("SELECT value FROM vouch_{column} WHERE key = $1");
-        let rows = self.query(query, &[&key])?;
-        Ok(rows.first().map(|row| row.get::<_, String>(0).into_bytes()))
-    }
-
-    fn scan(&mut self, column: &'static str, span: Span<'_>) -> Result<Vec<RawRow>, StoreError> {
-        let end = after_prefix(span.prefix);
-        let (compare, order) = match span.direction {
-            Direction::Forward => (">", "ASC"),
-            Direction::Reverse => ("<", "DESC"),
-        };
-        let query = format!(
-            "SELECT key, value FROM vouch_{column} WHERE key >= $1 AND ($2::bytea IS NULL OR key < $2) \
-             AND ($3::bytea IS NULL OR key {compare} $3) ORDER BY key {order} LIMIT $4"
-        );
-        let limit = i64::try_from(span.limit).unwrap_or(i64::MAX);
-        let rows = self.query(query, &[&span.prefix, &end, &span.after, &limit])?;
-        let row = |row: postgres::Row| (row.get(0), row.get::<_, String>(1).into_bytes());
-        Ok(rows.into_iter().map(row).collect())
-    }
-
-    fn keys(&mut self, column: &'static str) -> Result<Vec<Vec<u8>>, StoreError> {
-        let rows = self.query(format!("SELECT key FROM vouch_{column} ORDER BY key"), &[])?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
-    }
-
-    fn put(&mut self, column: &'static str, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        // JSON writes a zero byte as an escape, so every value is text to the server.
-        let value = String::from_utf8_lossy(value).into_owned();
-        self.changes.insert((column, key.to_vec()), Some(value));
-        Ok(())
-    }
-
-    fn delete(&mut self, column: &'static str, key: &[u8]) -> Result<(), StoreError> {
-        self.changes.insert((column, key.to_vec()), None);
-        Ok(())
-    }
-}
-
-/// The leader's seat: held for as long as this connection lives.
-pub struct Seat {
-    client: Option<Client>,
-}
-
-impl std::fmt::Debug for Seat {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Seat")
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let client = self.client.take();
-        match tokio::runtime::Handle::try_current() {
-            Ok(_) => tokio::task::block_in_place(|| drop(client)),
-            Err(_) => drop(client),
-        }
-    }
-}
-
-impl Store {
-    /// Whether other daemons may work on this store too.
-    pub fn is_shared(&self) -> bool {
-        self.backend.shared().is_some()
-    }
-
-    /// Takes the leader's seat where it is free. A store that is not shared has no seat.
-    ///
-    /// # Errors
-    /// [`StoreError::Server`].
-    pub fn try_lead(&self) -> Result<Option<Seat>, StoreError> {
-        let Some(postgres) = self.backend.shared() else {
-            return Ok(None);
-        };
-        tokio::task::block_in_place(|| {
-            let mut client = postgres.open().map_err(|error| said(&error))?;
-            let locked = client
-                .query_one("SELECT pg_try_advisory_lock($1)", &[&LEADER_LOCK])
-                .map_err(|error| said(&error))?;
-            if !locked.get::<_, bool>(0) {
-                return Ok(None);
-            }
-            // A term that a crash of the server takes back would be given twice.
-            client
-                .batch_execute("SET synchronous_commit = on")
-                .map_err(|error| said(&error))?;
-            // From here on, whoever led before writes nothing.
-            let row = client
-                .query_one(
-                    "UPDATE vouch_leader SET term = term + 1 RETURNING term",
-                    &[],
-                )
-                .map_err(|error| said(&error))?;
-            let term = u64::try_from(row.get::<_, i64>(0)).unwrap_or_default();
-            postgres.term.store(term, Ordering::SeqCst);
-            tracing::info!(term, "leading");
-            let client = Some(client);
-            Ok(Some(Seat { client }))
-        })
-    }
-
-    /// Whether the seat is still this daemon's.
-    pub fn leads(&self, seat: &mut Seat) -> bool {
-        let asked = tokio::task::block_in_place(|| match &mut seat.client {
-            Some(client) => client.simple_query("SELECT 1").is_ok(),
-            None => false,
-        });
-        if !asked && let Some(postgres) = self.backend.shared() {
-            postgres.term.store(0, Ordering::SeqCst);
-        }
-        asked
-    }
-
-    /// Takes leases of up to `limit` open jobs that nobody works on, and renews those of jobs that `worker` is
-    /// `working` on. One that it has and does not work on, because it could not be given back, ends.
-    ///
-    /// # Errors
-    /// [`StoreError::Server`].
-    pub fn claim(
-        &self,
-        worker: &str,
-        working: impl IntoIterator<Item = JobId>,
-        lease: Duration,
-        limit: usize,
-    ) -> Result<Vec<JobId>, StoreError> {
-        let Some(postgres) = self.backend.shared() else {
-            return Ok(Vec::new());
-        };
-        let working: Vec<Vec<u8>> = working.into_iter().map(|id| id.to_bytes()).collect();
-        let lease = lease.as_secs_f64();
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = postgres.with(|connection| {
-            let mut tx = connection.client.transaction()?;
-            // Of many orders, and so is what the leader may be about to close.
-            if postgres.locks {
-                tx.batch_execute(GATE)?;
-            }
-            tx.execute(
-                "UPDATE vouch_open SET until = clock_timestamp() + make_interval(secs => $2) \
-                 WHERE worker = $1 AND key = ANY($3)",
-                &[&worker, &lease, &working],
-            )?;
-            let rows = tx.query(
-                "UPDATE vouch_open SET worker = $1, until = clock_timestamp() + make_interval(secs => $2) \
-                 WHERE key IN (SELECT key FROM vouch_open WHERE until < clock_timestamp() \
-                 ORDER BY until LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING key",
-                &[&worker, &lease, &limit],
-            )?;
-            tx.commit()?;
-            Ok(rows)
-        })?;
-        let keys = rows.iter().map(|row| row.get::<_, Vec<u8>>(0));
-        Ok(keys.filter_map(|key| JobId::from_bytes(&key)).collect())
-    }
-
-    /// Gives a lease back: the job may be taken again after `wait`.
-    ///
-    /// # Errors
-    /// [`StoreError::Server`].
-    pub fn park(&self, worker: &str, id: &JobId, wait: Duration) -> Result<(), StoreError> {
-        let Some(postgres) = self.backend.shared() else {
-            return Ok(());
-        };
-        let (key, wait) = (id.to_bytes(), wait.as_secs_f64());
-        postgres.lease(
-            "UPDATE vouch_open SET worker = NULL, until = clock_timestamp() + make_interval(secs => $3) \
-             WHERE key = $2 AND worker = $1",
-            &[&worker, &key, &wait],
-        )
-    }
-
-    /// A job that waits need not wait longer.
-    ///
-    /// # Errors
-    /// [`StoreError::Server`].
-    pub fn wake(&self, id: &JobId) -> Result<(), StoreError> {
-        let Some(postgres) = self.backend.shared() else {
-            return Ok(());
-        };
-        let key = id.to_bytes();
-        postgres.lease(
-            "UPDATE vouch_open SET until = '-infinity' WHERE key = $1 AND worker IS NULL",
-            &[&key],
-        )
-    }
-}
-
 fn said(error: &postgres::Error) -> StoreError {
     let passing = [
         &SqlState::ADMIN_SHUTDOWN,
@@ -673,26 +391,9 @@ fn is_conflict(error: &postgres::Error) -> bool {
     ];
     error.code().is_some_and(|code| conflicts.contains(&code))
 }
-
-/// The first key after all that begin with `prefix`; none where there is no such key.
-fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    Some(end)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn prefixes_end_before_the_next() {
-        assert_eq!(after_prefix(&[]), None);
-        assert_eq!(after_prefix(&[1, 2]), Some(vec![1, 3]));
-        assert_eq!(after_prefix(&[1, 255]), Some(vec![2]));
-        assert_eq!(after_prefix(&[255, 255]), None);
-    }
 
     #[test]
     fn an_address_that_is_none_is_refused_without_its_password() {

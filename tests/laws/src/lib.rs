@@ -9,7 +9,7 @@
 //! **Leaves alone** blocks and RPC: the system tests have those.
 //!
 //! [`lab`] is the chain, [`market`] the contracts on it and who uses them, [`step`] what they do,
-//! [`model`] what should come of it, and [`play`] does both and compares. [`world`] is what is played
+//! [`model`] what should come of it, and [`play`] does both and compares; [`random`] makes the sequences. [`world`] is what is played
 //! against: that market, the contracts' own types on [`testvm`]s, or the contracts' [`rules`] alone, which are
 //! fast enough for a million steps. [`stakes`] has steps and a model of their own.
 
@@ -20,6 +20,7 @@ pub mod lab;
 pub mod market;
 pub mod model;
 pub mod play;
+pub mod random;
 pub mod rules;
 pub mod shares;
 pub mod stakes;

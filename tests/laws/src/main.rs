@@ -1,24 +1,23 @@
 //! Plays random sequences of steps against the contracts' rules, then against the contracts on test machines
 //! and on the chain's, until enough steps were played. A sequence that breaks a law is shrunk and printed as a script.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::num::NonZero;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
 use clap::Parser;
-use proptest::collection::vec;
 use proptest::strategy::Strategy;
-use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+use proptest::test_runner::TestRunner;
 use vouch_laws::market::Market;
 use vouch_laws::play::{Tally, play};
+use vouch_laws::random::{config, sequences};
 use vouch_laws::rules::Rules;
 use vouch_laws::stakes;
-use vouch_laws::step::{Script, any_step, shorten};
+use vouch_laws::step::any_step;
 use vouch_laws::testvm::Machines;
 use vouch_laws::world::World;
 
@@ -133,32 +132,10 @@ fn share_of<A: Strategy<Value: Clone + fmt::Debug>>(
     play: fn(&[A::Value]) -> anyhow::Result<Tally>,
     tell: &impl Fn(u64),
 ) -> Result<Tally, String> {
-    let total = RefCell::new(Tally::default());
-    while total.borrow().steps < steps {
-        let mut runner = TestRunner::new(Config {
-            failure_persistence: None,
-            max_shrink_iters: 0,
-            cases: AT_ONCE,
-            ..Config::default()
-        });
-        let outcome = runner.run(&vec(any(), 1..=length), |steps| {
-            let tally = play(&steps).map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
-            tell(tally.steps);
-            total.borrow_mut().add(&tally);
-            Ok(())
-        });
-        match outcome {
-            Ok(()) => {}
-            Err(TestError::Fail(reason, steps)) => {
-                let fails = |steps: &[A::Value]| {
-                    let played = catch_unwind(AssertUnwindSafe(|| play(steps)));
-                    !matches!(played, Ok(Ok(_)))
-                };
-                let steps = shorten(steps, fails);
-                return Err(format!("a law is broken: {reason}\n\n{}", Script(&steps)));
-            }
-            Err(TestError::Abort(reason)) => return Err(format!("stopped: {reason}")),
-        }
+    let mut total = Tally::default();
+    while total.steps < steps {
+        let runner = TestRunner::new(config(AT_ONCE));
+        total.add(&sequences(runner, any(), 1..=length, play, tell)?);
     }
-    Ok(total.into_inner())
+    Ok(total)
 }

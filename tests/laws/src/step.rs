@@ -1,8 +1,6 @@
 //! What anybody may try. A step names things by number, so that every step can be tried in every
 //! state and any part of a sequence is a sequence: failures shrink to a short script.
 
-use std::fmt;
-
 use proptest::prelude::*;
 
 use vouch_abi::terms::MAX_MARKETPLACE_FEE;
@@ -276,37 +274,4 @@ fn verdict() -> impl Strategy<Value = Step> {
             twist,
         },
     )
-}
-
-/// Leaves out of a failing sequence what it fails without: halves first, single steps last. The values of steps
-/// stay what they are, so that a few hundred sequences are played and not thousands.
-pub fn shorten<S: Clone>(mut steps: Vec<S>, fails: impl Fn(&[S]) -> bool) -> Vec<S> {
-    let mut size = steps.len().div_ceil(2);
-    while size > 0 {
-        let mut from = 0;
-        while from < steps.len() {
-            let mut rest = steps.clone();
-            rest.drain(from..steps.len().min(from + size));
-            if fails(&rest) {
-                steps = rest;
-            } else {
-                from += size;
-            }
-        }
-        size /= 2;
-    }
-    steps
-}
-
-/// A failing sequence as a script, a step on a line.
-#[derive(Debug)]
-pub struct Script<'a, S>(pub &'a [S]);
-
-impl<S: fmt::Debug> fmt::Display for Script<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, step) in (1..).zip(self.0) {
-            writeln!(f, "{number:>3}  {step:?}")?;
-        }
-        Ok(())
-    }
 }

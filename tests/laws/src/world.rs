@@ -13,6 +13,15 @@ use crate::market::{BUYERS, GOVERNOR, ITrouble, Market, QUORUM, STRANGER, policy
 use crate::shares::protocol_fee;
 use crate::step::Mode;
 
+/// Several calls as one.
+pub(crate) fn joint(calls: &[IEscrowCalls], packed: bool) -> Bytes {
+    let calls: Vec<Bytes> = calls.iter().map(|call| call.abi_encode().into()).collect();
+    match packed {
+        true => batch(&calls),
+        false => IEscrow::multicallCall { calls }.abi_encode().into(),
+    }
+}
+
 /// A market that steps are played against.
 pub trait World {
     /// Everything deployed, everyone endowed, nothing ordered.
@@ -163,12 +172,8 @@ impl World for Market {
         calls: Vec<IEscrowCalls>,
         packed: bool,
     ) -> Result<(), Reverted> {
-        let calls: Vec<Bytes> = calls.iter().map(|call| call.abi_encode().into()).collect();
-        let data = match packed {
-            true => batch(&calls),
-            false => IEscrow::multicallCall { calls }.abi_encode().into(),
-        };
-        self.lab.send(from, self.escrow, data).map(|_| ())
+        let done = self.lab.send(from, self.escrow, joint(&calls, packed));
+        done.map(|_| ())
     }
 
     fn rotate(&mut self, out: Address, into: Address) -> Result<(), Reverted> {

@@ -2,17 +2,16 @@
 //! chance: `scripts/laws --steps N` plays others, and more of them.
 
 use std::fmt::Debug;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use proptest::collection::vec;
 use proptest::strategy::Strategy;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use vouch_laws::disputes::{DisputeStep, Opinion};
 use vouch_laws::market::Market;
 use vouch_laws::play::{Tally, play};
+use vouch_laws::random;
 use vouch_laws::rules::Rules;
 use vouch_laws::stakes;
-use vouch_laws::step::{About, Finding, Script, Step, Twist, any_step, shorten};
+use vouch_laws::step::{About, Finding, Step, Twist, any_step};
 use vouch_laws::testvm::Machines;
 use vouch_laws::world::World;
 
@@ -26,7 +25,7 @@ const LENGTH: usize = 120;
 
 /// Plays random sequences. Several tests do the same with other seeds, so that they share the processors.
 fn sequences<W: World>(count: u32, seed: u8) -> Tally {
-    let total = random(count, seed, any_step(), play::<W>);
+    let total = any_of(count, seed, any_step(), play::<W>);
     // A run in which nothing happens would prove nothing.
     assert!(total.settled > 5 && total.refunded > 5, "{total:?}");
     assert!(total.refused_verdicts > 50, "{total:?}");
@@ -35,38 +34,16 @@ fn sequences<W: World>(count: u32, seed: u8) -> Tally {
 }
 
 /// The same of any kind of steps.
-fn random<S: Clone + Debug>(
+fn any_of<S: Clone + Debug>(
     count: u32,
     seed: u8,
     any: impl Strategy<Value = S>,
     play: fn(&[S]) -> anyhow::Result<Tally>,
 ) -> Tally {
-    let mut total = Tally::default();
-    let config = Config {
-        failure_persistence: None,
-        max_shrink_iters: 0,
-        cases: count,
-        ..Config::default()
-    };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
-    let mut runner = TestRunner::new_with_rng(config, rng);
-    let tally = std::cell::RefCell::new(&mut total);
-    let outcome = runner.run(&vec(any, LENGTH / 2..=LENGTH), |steps| {
-        let one = play(&steps).map_err(|e| TestCaseError::fail(format!("{e:#}")))?;
-        tally.borrow_mut().add(&one);
-        Ok(())
-    });
-    match outcome {
-        Ok(()) => {}
-        Err(TestError::Fail(reason, steps)) => {
-            let fails =
-                |steps: &[S]| !matches!(catch_unwind(AssertUnwindSafe(|| play(steps))), Ok(Ok(_)));
-            let steps = shorten(steps, fails);
-            panic!("a law is broken: {reason}\n\n{}", Script(&steps))
-        }
-        Err(TestError::Abort(reason)) => panic!("stopped: {reason}"),
-    }
-    total
+    let runner = TestRunner::new_with_rng(random::config(count), rng);
+    let played = random::sequences(runner, any, LENGTH / 2..=LENGTH, play, |_| ());
+    played.unwrap_or_else(|broken| panic!("{broken}"))
 }
 
 #[test]
@@ -102,7 +79,7 @@ fn laws_hold_in_random_sequences_on_the_rules() {
 
 #[test]
 fn laws_hold_in_random_sequences_of_bonds() {
-    let total = random(TESTVM_SEQUENCES, 7, stakes::any_step(), stakes::play);
+    let total = any_of(TESTVM_SEQUENCES, 7, stakes::any_step(), stakes::play);
     // About a third of them, give or take: the steps are random.
     assert!(total.effective * 5 > total.steps, "{total:?}");
 }

@@ -24,7 +24,6 @@ use vouch_abi::{
     IAttestation, IBonds, IGovernance, IOffers, IToken, IUsage, LegRequest, OrderRequest, Terms,
     Verdict,
 };
-use vouch_client::calls::batch;
 
 use crate::disputes::RESOLVERS;
 use crate::lab::{GENESIS, Reverted};
@@ -34,7 +33,7 @@ use crate::market::{
 };
 use crate::shares::protocol_fee;
 use crate::step::Mode;
-use crate::world::{World, intrusion};
+use crate::world::{World, intrusion, joint};
 pub use machine::{Code, Log, Machine, Outcome};
 
 const CHAIN_ID: u64 = 31_337;
@@ -301,11 +300,7 @@ impl World for Machines {
         calls: Vec<IEscrowCalls>,
         packed: bool,
     ) -> Result<(), Reverted> {
-        let calls: Vec<Bytes> = calls.iter().map(|call| call.abi_encode().into()).collect();
-        let data = match packed {
-            true => batch(&calls).to_vec(),
-            false => IEscrow::multicallCall { calls }.abi_encode(),
-        };
+        let data = joint(&calls, packed);
         self.machine.send(from, ESCROW, &data).map(|_| ())
     }
 
